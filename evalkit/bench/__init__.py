@@ -1,0 +1,1 @@
+"""Suites, shards and records: running a benchmark so that it can be killed and resumed."""

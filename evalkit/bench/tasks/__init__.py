@@ -1,0 +1,1 @@
+"""One task per file: what is asked of a generator, and what is recorded of its answer."""

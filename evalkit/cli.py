@@ -1,0 +1,76 @@
+"""The ``evalkit`` command: a group that finds its sub-commands in the entry-point group ``evalkit.commands``.
+
+Each package owns its commands, so the bottom layer never imports upward, and ``--help`` imports none of them.
+A ``UserError`` becomes one sentence on stderr and exit code 2.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+
+import click
+
+from evalkit import __version__
+from evalkit.errors import UserError
+
+COMMANDS = {  # one line each, so that --help need not import the command
+    "score": "Compare folders of MIDI (or corpora) with a reference.",
+    "run": "Run a benchmark suite over generators; can be killed and resumed.",
+    "report": "Make the report page and tables from the results of runs and scores.",
+    "data": "List and fetch the corpora.",
+    "generators": "List the generators and what each can do.",
+}
+
+
+class LazyGroup(click.Group):
+    """Sub-commands are imported when called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(ep.name for ep in entry_points(group="evalkit.commands"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = entry_points(group="evalkit.commands", name=cmd_name)
+        return next(iter(found)).load() if found else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, COMMANDS.get(name, "")) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
+            from evalkit.registry import did_you_mean
+
+            raise UserError(f"no command called {args[0]!r}{did_you_mean(args[0], self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="evalkit")
+def cli() -> None:
+    """Evaluate generators of symbolic music.
+
+    \b
+    Example: score a folder of generated MIDI against the Bach chorales, and open the report:
+      evalkit score --reference bach-chorales:train my-samples/ --report out/
+    """
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        cli.main(standalone_mode=False)
+    except UserError as error:
+        click.echo(f"evalkit: {error}", err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("evalkit: stopped; nothing finished is lost", err=True)
+        sys.exit(130)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)

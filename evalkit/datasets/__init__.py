@@ -1,0 +1,1 @@
+"""Corpora with fixed splits."""

@@ -1,0 +1,55 @@
+"""What every metric has in common: its entry in ``METRICS``, the table it is computed from, and its estimate.
+
+A *family* of metrics (one module) has two functions:
+
+    count(piece) -> row          what the family must remember of one piece (sufficient statistics); pure, fast
+    estimate(reference, candidate, ...) -> list[Estimate]      the values of a set with their intervals
+
+so that a set of any size is read once, piece by piece, and an interval never goes back to the notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.results import Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: the function that defines it, and what a reader must know to read its number."""
+
+    id: str
+    title: str  # column heading: "PC", "Bhattacharyya"
+    function: Callable[..., Any]  # the definition, on plain arrays
+    unit: str
+    direction: Direction
+    source: str  # paper and table, or library
+    definition: str  # one sentence for the report
+    variants: tuple[str, ...] = ("correct",)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PieceTable:
+    """What one family remembers of a set: ``rows[i]`` belongs to the piece ``names[i]``."""
+
+    names: tuple[str, ...]
+    rows: NDArray[Any]  # (pieces, width), or (pieces,) of objects
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate:
+    """A metric's value on a set, its 95 % interval, and the bootstrap replicates that comparisons are made of."""
+
+    metric: str
+    variant: str
+    value: float  # NaN where undefined
+    ci95: tuple[float, float]
+    n: int  # pieces
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    replicates: NDArray[np.float64] | None = None  # (resamples,); None where a difference of values means nothing

@@ -1,0 +1,1 @@
+"""Representations of music: pieces as notes, piano rolls and voices, each with a stated grid."""

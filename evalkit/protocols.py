@@ -1,0 +1,132 @@
+"""What a generator can do: one small protocol per capability, on plain NumPy arrays.
+
+Shapes: B pieces, T tokens or steps, P pitches, Z latent dimensions. A *piece array* is an array in the generator's
+representation (``info.representation``, a name in ``evalkit.music.representations.REPRESENTATIONS``).
+A generator implements the protocols it can honour and no others; a task asks with ``isinstance``.
+The same seed gives the same output, piece by piece, whatever the batch size: use ``piece_rng(seed, index)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorInfo:
+    """Who a generator is. ``fingerprint`` hashes weights and settings and is part of every record's key."""
+
+    name: str
+    version: str
+    representation: str
+    fingerprint: str
+    steps: int | None = None  # steps per window; None: any length
+    pitch_range: tuple[int, int] = (0, 127)  # inclusive
+    device: str = "cpu"
+    parameters: int = 0
+    corpus: str | None = None  # training corpus
+    corpus_checksum: str | None = None
+    may_edit_context: bool = False
+    context: str = "past"  # what masked scores may see: "past" or "both"
+    citation: str = ""
+    licence: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Generator(Protocol):
+    """The life cycle that all generators share: ``with generator: ...`` loads and releases."""
+
+    @property
+    def info(self) -> GeneratorInfo: ...
+
+    def load(self, device: str = "cpu") -> None: ...
+
+    def release(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+@runtime_checkable
+class Samples(Protocol):
+    def sample(self, n: int, *, steps: int, seed: int, temperature: float = 1.0) -> list[NDArray[Any]]:
+        """The first ``n`` pieces of the stream that ``seed`` defines, each at most ``steps`` long."""
+        ...
+
+
+@runtime_checkable
+class Completes(Protocol):
+    def complete(
+        self,
+        contexts: Sequence[NDArray[Any]],
+        mask: Sequence[NDArray[np.bool_]],
+        *,
+        seed: int,
+        temperature: float = 1.0,
+    ) -> list[NDArray[Any]]:
+        """Whole pieces with the masked part filled; the rest untouched unless ``info.may_edit_context``."""
+        ...
+
+
+@runtime_checkable
+class ScoresTokens(Protocol):
+    def token_log_probs(
+        self, tokens: NDArray[np.integer], mask: NDArray[np.bool_] | None = None, *, free_running: bool = False
+    ) -> NDArray[np.float64]:
+        """``(B, T)`` natural logarithms; NaN where nothing is scored."""
+        ...
+
+
+@runtime_checkable
+class AutoEncodes(Protocol):
+    def encode(self, pieces: Sequence[NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and scale of the posterior, ``(B, Z)`` each."""
+        ...
+
+    def decode(self, z: NDArray[np.float64], *, seed: int, temperature: float = 1.0) -> list[NDArray[Any]]: ...
+
+    def decode_log_probs(self, z: NDArray[np.float64], tokens: NDArray[np.integer]) -> NDArray[np.float64]:
+        """``(B, T)`` natural logarithms of the tokens given z and the true prefix."""
+        ...
+
+
+@runtime_checkable
+class ProposesEdits(Protocol):
+    def edit_log_probs(self, rolls: NDArray[np.bool_], cells: NDArray[np.integer] | None = None) -> NDArray[np.float64]:
+        """``(B, T, P)`` log-softmax over all cells; with ``cells`` (B, C, 2) only their values, ``(B, C)``."""
+        ...
+
+
+CAPABILITIES: dict[str, type] = {
+    "Samples": Samples,
+    "Completes": Completes,
+    "ScoresTokens": ScoresTokens,
+    "AutoEncodes": AutoEncodes,
+    "ProposesEdits": ProposesEdits,
+}
+
+
+def piece_rng(seed: int, index: int) -> np.random.Generator:
+    """The random stream of piece ``index``: the same in any batch, on any machine, in any order."""
+    return np.random.default_rng([seed, index])
+
+
+def fingerprint(*parts: object) -> str:
+    """A short hash of everything that determines what a generator does; arrays by their bytes."""
+    digest = sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+        else:
+            digest.update(repr(part).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()[:16]

@@ -1,0 +1,104 @@
+"""What a run or a score leaves behind: ``results.json`` (schema 1), the only thing that a report believes.
+
+A directory of results holds
+    results.json     provenance, results, comparisons (below)
+    timing.json      when it ran and for how long (apart, so that a resumed run ends with the same results.json)
+    figures.json     {"pitch_cells": {generator: [128 note-cell counts]}, ...}: what the figures draw
+    samples/GENERATOR/NAME.mid   a few pieces of each generator, to look at and listen to
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+SCHEMA = 1
+REFERENCE = "reference"  # the generator name under which the reference's own values stand
+
+Status = Literal["ok", "not_applicable", "failed"]
+Direction = Literal["higher", "lower", "closer"]  # "closer": to the reference's value
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One number with everything needed to trust it; ``value`` is None unless status is ok (or when undefined)."""
+
+    suite: str
+    task: str
+    generator: str
+    metric: str
+    variant: str
+    value: float | None
+    ci95: tuple[float, float] | None
+    n: int
+    unit: str
+    direction: Direction
+    settings: dict[str, Any] = field(default_factory=dict)
+    status: Status = "ok"
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two generators on one metric: ``difference = left - right``, its interval, and p before and after Holm."""
+
+    suite: str
+    task: str
+    metric: str
+    variant: str
+    left: str
+    right: str
+    difference: float | None
+    ci95: tuple[float, float] | None
+    p: float | None
+    p_holm: float | None
+    paired: bool
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity: NaN becomes null, infinities the strings "inf" and "-inf"."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else ("inf" if value > 0 else "-inf") if math.isinf(value) else value
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value.item() if hasattr(value, "item") else value
+
+
+def to_json(document: Any) -> str:
+    """Canonical text: sorted keys, two spaces, a final newline; the same document gives the same bytes."""
+    return json.dumps(_plain(document), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def results_document(
+    provenance: dict[str, Any], results: list[Result], comparisons: list[Comparison] | None = None
+) -> dict[str, Any]:
+    """The document of ``results.json``."""
+    return {
+        "schema": SCHEMA,
+        "provenance": provenance,
+        "results": [asdict(r) for r in results],
+        "comparisons": [asdict(c) for c in comparisons or []],
+    }
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """The file is there whole or not at all, even if the process is killed while writing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

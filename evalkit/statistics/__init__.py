@@ -1,0 +1,1 @@
+"""Statistics shared by benchmarks and listening studies: bootstrap, permutation, comparison, multiplicity."""

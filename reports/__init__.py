@@ -1,0 +1,1 @@
+"""Reports: finished records in, pages and tables out."""
