@@ -1,1 +1,1 @@
-"""Corpora with fixed splits."""
+"""Corpora with fixed splits, folders of MIDI, windows, checked downloads and their cache."""

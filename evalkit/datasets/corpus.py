@@ -1,0 +1,116 @@
+"""Corpora: pieces in fixed splits, each corpus with its licence, source and checksum.
+
+Splits are by piece, and all settings of one tune are on one side; how, says the module of each corpus.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from evalkit.datasets.download import RemoteFile
+from evalkit.errors import UserError
+from evalkit.music.notes import Piece
+from evalkit.registry import did_you_mean
+
+SPLITS = ("train", "valid", "test")
+Splits = dict[str, tuple[Piece, ...]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Corpus:
+    """A loaded corpus. ``checksum`` hashes every piece and its split; ``excluded`` counts what was left out, by reason."""
+
+    name: str
+    splits: Splits
+    checksum: str
+    licence: str
+    citation: str
+    source: str
+    excluded: Mapping[str, int] = field(default_factory=dict)
+
+    def pieces(self, split: str | None = None) -> tuple[Piece, ...]:
+        """The pieces of one split, or of all of them one after the other."""
+        if split is None:
+            return tuple(piece for pieces in self.splits.values() for piece in pieces)
+        if split not in self.splits:
+            raise UserError(f"corpus {self.name!r} has no split {split!r}{did_you_mean(split, self.splits)}")
+        return self.splits[split]
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusEntry:
+    """What is known of a corpus before it is loaded.
+
+    ``loader`` is "module:function"; the function returns ``(splits, excluded)``.
+    """
+
+    title: str
+    loader: str
+    licence: str
+    citation: str
+    source: str
+    files: tuple[RemoteFile, ...] = ()  # to be downloaded
+    packages: tuple[str, ...] = ()  # to be installed
+    splits: tuple[str, ...] = SPLITS
+
+
+_JSB = "https://raw.githubusercontent.com/czhuang/JSB-Chorales-dataset/master/"
+JSB_FILE = RemoteFile(
+    "jsb-chorales-16th.json",
+    "8730aca7b64e7d29493733d1cf19fad4a5b351d8f1845e57dac27728104fd39f",
+    (_JSB + "jsb-chorales-16th.json",),
+)
+JSB_SATB_FILE = RemoteFile(
+    "Jsb16thSeparated.json",
+    "79294cc374f9252e95ef4b703161524c1c53dc1f712c236f00f1c1f5d54af5a7",
+    (_JSB + "Jsb16thSeparated.json",),
+)
+
+CORPORA: dict[str, CorpusEntry] = {
+    "jsb": CorpusEntry(
+        title="JSB Chorales, sixteenths, merged voices",
+        loader="evalkit.datasets.jsb:merged",
+        licence="public-domain music",
+        citation="Boulanger-Lewandowski, Bengio & Vincent, ICML 2012; sixteenths: Huang et al., ISMIR 2017",
+        source="github.com/czhuang/JSB-Chorales-dataset",
+        files=(JSB_FILE,),
+    ),
+    "jsb-satb": CorpusEntry(
+        title="JSB Chorales, sixteenths, four voices",
+        loader="evalkit.datasets.jsb:separated",
+        licence="public-domain music",
+        citation="Boulanger-Lewandowski, Bengio & Vincent, ICML 2012; sixteenths: Huang et al., ISMIR 2017",
+        source="github.com/czhuang/JSB-Chorales-dataset",
+        files=(JSB_SATB_FILE,),
+    ),
+}
+
+
+@functools.cache
+def load_corpus(name: str) -> Corpus:
+    """The corpus, downloaded, checked and parsed if need be; remembered for the life of the process.
+
+    UserError for an unknown name, a file that cannot be had, or a missing package.
+    """
+    if name not in CORPORA:
+        raise UserError(f"no corpus called {name!r}{did_you_mean(name, CORPORA)}")
+    entry = CORPORA[name]
+    module, _, function = entry.loader.partition(":")
+    splits, excluded = getattr(importlib.import_module(module), function)()
+    return Corpus(name, splits, splits_checksum(splits), entry.licence, entry.citation, entry.source, excluded)
+
+
+def splits_checksum(splits: Splits) -> str:
+    """SHA-256 over splits, names, grids, metres, tracks, tempi and notes: the same music gives the same checksum."""
+    digest = hashlib.sha256()
+    for split, pieces in splits.items():
+        digest.update(f"{split} {len(pieces)}\n".encode())
+        for p in pieces:
+            rest = (p.name, p.ticks_per_quarter, p.end, p.tracks, p.tempos, p.time_signatures, len(p.notes))
+            digest.update(repr(tuple(tuple(map(tuple, r)) if isinstance(r, tuple) else r for r in rest)).encode())
+            digest.update(p.notes.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,52 @@
+"""The JSB chorales on a grid of sixteenths, in their official split (229 / 76 / 77).
+
+``jsb``: ``jsb-chorales-16th.json``, the voices merged into one roll; equal neighbours are one held note, since the file
+does not say where a note is struck again. ``jsb-satb``: ``Jsb16thSeparated.json``, four voices, -1 for silence.
+The pieces of the two files agree index by index in the test split only.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from evalkit.datasets.corpus import JSB_FILE, JSB_SATB_FILE, SPLITS, Splits
+from evalkit.datasets.download import RemoteFile, fetch
+from evalkit.music import pianoroll, satb
+
+
+def merged() -> tuple[Splits, dict[str, int]]:
+    """The merged rolls as pieces of one track."""
+    return {
+        split: tuple(pianoroll.decode(_roll(chords), _name("jsb", split, i)) for i, chords in enumerate(chorales))
+        for split, chorales in _read(JSB_FILE).items()
+    }, {}
+
+
+def separated() -> tuple[Splits, dict[str, int]]:
+    """The four voices as pieces of four tracks."""
+    return {
+        split: tuple(
+            satb.decode(np.array(voices, np.int16), _name("jsb-satb", split, i)) for i, voices in enumerate(chorales)
+        )
+        for split, chorales in _read(JSB_SATB_FILE).items()
+    }, {}
+
+
+def _read(file: RemoteFile) -> dict[str, Any]:
+    content = json.loads(fetch(file).read_text())
+    return {split: content[split] for split in SPLITS}
+
+
+def _name(corpus: str, split: str, index: int) -> str:
+    return f"{corpus}/{split}/{index:03d}"
+
+
+def _roll(chords: list[list[int]]) -> np.ndarray:
+    """(steps, 128) bool from one list of sounding pitches per step."""
+    roll = np.zeros((len(chords), 128), bool)
+    steps = np.repeat(np.arange(len(chords)), [len(chord) for chord in chords])
+    roll[steps, [pitch for chord in chords for pitch in chord]] = True
+    return roll
