@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import entry_points
+from typing import NoReturn
 
 import click
 
@@ -59,18 +60,30 @@ def cli() -> None:
     """
 
 
-def main() -> None:
-    """Entry point of the console script."""
+def main(args: list[str] | None = None) -> None:
+    """Entry point of the console script. Exit codes: 0, 1 for a finding (what a command returns), 2 for wrong use."""
     try:
-        cli.main(standalone_mode=False)
+        code = cli.main(args, prog_name="evalkit", standalone_mode=False)
     except UserError as error:
-        click.echo(f"evalkit: {error}", err=True)
-        sys.exit(2)
+        _stop(f"evalkit: {error}", 2)
+    except click.UsageError as error:
+        if error.ctx is None or error.message == error.ctx.get_help():  # a group called without a command: its help
+            error.show()
+            sys.exit(2)
+        path = error.ctx.command_path
+        _stop(f"{path}: {_sentence(error.format_message())} (see {path} --help)", 2)
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        _stop(f"evalkit: {error.format_message()}", 2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("evalkit: stopped; nothing finished is lost", err=True)
-        sys.exit(130)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        _stop("evalkit: stopped; nothing finished is lost", 130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _sentence(message: str) -> str:
+    """Click begins with a capital and ends with a stop; after ``evalkit score:`` and before ``(see`` neither fits."""
+    return message[:1].lower() + message[1:].rstrip(".")
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(code)

@@ -2,13 +2,15 @@
 
 Shapes: B pieces, T tokens or steps, P pitches, Z latent dimensions. A *piece array* is an array in the generator's
 representation (``info.representation``, a name in ``evalkit.music.representations.REPRESENTATIONS``).
+A mask is true where the generator is to act (fill, score) and false where it only reads (the context).
 A generator implements the protocols it can honour and no others; a task asks with ``isinstance``.
 The same seed gives the same output, piece by piece, whatever the batch size: use ``piece_rng(seed, index)``.
+Making a generator and asking its ``info`` must not need its device; weights and data come with ``load``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any, Protocol, Self, runtime_checkable
@@ -46,9 +48,13 @@ class Generator(Protocol):
     @property
     def info(self) -> GeneratorInfo: ...
 
-    def load(self, device: str = "cpu") -> None: ...
+    def load(self, device: str = "cpu") -> None:
+        """Make ready to use; idempotent, and implied by ``with``."""
+        ...
 
-    def release(self) -> None: ...
+    def release(self) -> None:
+        """Give back the memory that ``load`` took, the device's too."""
+        ...
 
     def __enter__(self) -> Self: ...
 
@@ -58,7 +64,10 @@ class Generator(Protocol):
 @runtime_checkable
 class Samples(Protocol):
     def sample(self, n: int, *, steps: int, seed: int, temperature: float = 1.0) -> list[NDArray[Any]]:
-        """The first ``n`` pieces of the stream that ``seed`` defines, each at most ``steps`` long."""
+        """The first ``n`` piece arrays of the stream that ``seed`` defines, each at most ``steps`` long.
+
+        Raises ``UserError`` where the stream ends before ``n``.
+        """
         ...
 
 
@@ -72,7 +81,10 @@ class Completes(Protocol):
         seed: int,
         temperature: float = 1.0,
     ) -> list[NDArray[Any]]:
-        """Whole pieces with the masked part filled; the rest untouched unless ``info.may_edit_context``."""
+        """Whole pieces with the masked part filled; the rest untouched unless ``info.may_edit_context``.
+
+        ``mask[i]`` has the shape of ``contexts[i]``; what stands under it there is not looked at.
+        """
         ...
 
 
@@ -81,7 +93,11 @@ class ScoresTokens(Protocol):
     def token_log_probs(
         self, tokens: NDArray[np.integer], mask: NDArray[np.bool_] | None = None, *, free_running: bool = False
     ) -> NDArray[np.float64]:
-        """``(B, T)`` natural logarithms; NaN where nothing is scored."""
+        """``(B, T)`` natural logarithms: NaN where not scored (the mask is false), ``-inf`` where impossible.
+
+        Without a mask every token is scored. ``free_running``: given the generator's own tokens under the mask,
+        not the true ones.
+        """
         ...
 
 
@@ -114,19 +130,39 @@ CAPABILITIES: dict[str, type] = {
 }
 
 
+def capabilities(generator: object) -> list[str]:
+    """The names of the protocols that a generator (or its class) honours, in the order of ``CAPABILITIES``."""
+    return [name for name, protocol in CAPABILITIES.items() if isinstance(generator, protocol)]
+
+
 def piece_rng(seed: int, index: int) -> np.random.Generator:
     """The random stream of piece ``index``: the same in any batch, on any machine, in any order."""
     return np.random.default_rng([seed, index])
 
 
 def fingerprint(*parts: object) -> str:
-    """A short hash of everything that determines what a generator does; arrays by their bytes."""
+    """A short hash of everything that determines what a generator does, the same in every process.
+
+    Arrays count by dtype, shape and bytes, mappings whatever their order, everything else by its ``repr``.
+    Raises ``TypeError`` for what has no stable ``repr``: sets, arrays of objects, instances that print their address.
+    """
     digest = sha256()
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            digest.update(f"{part.dtype}{part.shape}".encode())
-            digest.update(np.ascontiguousarray(part).tobytes())
-        else:
-            digest.update(repr(part).encode())
-        digest.update(b"\0")
+    _feed(digest.update, parts)
     return digest.hexdigest()[:16]
+
+
+def _feed(update: Callable[[bytes], None], part: object) -> None:
+    if isinstance(part, Mapping):
+        part = [item for _, item in sorted((repr(key), (key, value)) for key, value in part.items())]
+    if isinstance(part, list | tuple):
+        update(b"(%d" % len(part))
+        for item in part:
+            _feed(update, item)
+    elif isinstance(part, np.ndarray) and not part.dtype.hasobject:
+        update(f"{part.dtype}{part.shape}".encode() + part.tobytes())
+    else:
+        text = repr(part.item() if isinstance(part, np.generic) else part)
+        if isinstance(part, np.ndarray | set | frozenset) or (not isinstance(part, str) and " at 0x" in text):
+            raise TypeError(f"a {type(part).__name__} has no stable fingerprint: {text}")
+        update(text.encode())
+    update(b"\0")
