@@ -1,6 +1,6 @@
 """Files from the internet, each known by its SHA-256, kept in the user's cache folder.
 
-``EVALKIT_CACHE=DIR`` moves the cache; ``EVALKIT_DATA_MIRROR=DIR`` takes the files from that folder and never asks the net.
+``EVALKIT_CACHE=DIR`` moves the cache; ``EVALKIT_DATA_MIRROR=DIR`` takes the files from that folder, never from the net.
 A file is in the cache whole and correct or not at all: it is downloaded under another name, checked, then renamed.
 """
 

@@ -48,5 +48,5 @@ def _roll(chords: list[list[int]]) -> np.ndarray:
     """(steps, 128) bool from one list of sounding pitches per step."""
     roll = np.zeros((len(chords), 128), bool)
     steps = np.repeat(np.arange(len(chords)), [len(chord) for chord in chords])
-    roll[steps, [pitch for chord in chords for pitch in chord]] = True
+    roll[steps, np.array([pitch for chord in chords for pitch in chord], int)] = True
     return roll
