@@ -3,8 +3,8 @@
 Conventions
 -----------
 A roll is bool, ``(steps, 128)``; a step is ``1 / steps_per_quarter`` of a quarter note, a sixteenth unless told
-otherwise. Drums are left out. A roll knows no onsets: adjacent equal cells are one held note, so a repeated note without
-a rest between becomes one long note (the convention of ES-Net).
+otherwise. Drums are left out. A roll knows no onsets: adjacent equal cells are one held note, so a note repeated
+without a rest between becomes one long note (the convention of ES-Net).
 """
 
 from __future__ import annotations

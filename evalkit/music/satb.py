@@ -2,8 +2,8 @@
 
 Conventions
 -----------
-int16, ``(steps, 4)``, columns soprano, alto, tenor, bass; -1 is silence; a step is a sixteenth note. As in a piano roll,
-adjacent equal pitches of a voice are one held note. Drums are left out.
+int16, ``(steps, 4)``, columns soprano, alto, tenor, bass; -1 is silence; a step is a sixteenth note. As in a piano
+roll, adjacent equal pitches of a voice are one held note. Drums are left out.
 """
 
 from __future__ import annotations
