@@ -83,7 +83,7 @@ class FolderPieces:
         """``function`` of every piece, in order, or the MidiError of a file that cannot be read in its place."""
         for file in self.files:
             try:
-                piece = read_midi(self.folder / file, file)
+                piece = read_midi(self.folder / file, name=file)
             except MidiError as error:
                 yield error
             else:
