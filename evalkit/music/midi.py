@@ -26,13 +26,13 @@ import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
-import symusic
+from symusic.core import ScoreTick, TimeSignatureTick
 
 from evalkit.errors import MidiError, UserError
-from evalkit.music.notes import Piece, Tempo, TimeSignature, Track, note_array
+from evalkit.music.notes import Change, Piece, Tempo, TimeSignature, Track, note_array
 
 if TYPE_CHECKING:
     import pretty_midi
@@ -48,8 +48,6 @@ MAX_PRETTY_TICKS = 10_000_000  # pretty_midi keeps a table with one time per tic
 
 ALL_NOTES_OFF = 123
 METER_NUMBERS = range(1, 65)
-
-Change = TypeVar("Change", Tempo, TimeSignature)
 
 
 def read_midi(path: str | os.PathLike[str], *, name: str | None = None) -> Piece:
@@ -74,7 +72,7 @@ def parse_midi(data: bytes, name: str) -> Piece:
     """The piece in the bytes of a MIDI file; MidiError, which names ``name`` and the reason, if there is none."""
     _check_header(data, name)
     try:
-        score = symusic.Score.from_midi(data)
+        score = ScoreTick.from_midi(data)
     except Exception as error:  # symusic raises RuntimeError for whatever it cannot parse
         raise MidiError(name, f"damaged MIDI data ({_plain(str(error))})") from None
     for count, limit, what in (
@@ -116,20 +114,20 @@ def _plain(message: str) -> str:
     return message.removeprefix("MiniMidi: ").removesuffix(": iostream error").replace("Invaild", "Invalid")
 
 
-def _piece(score: symusic.core.ScoreTick, name: str) -> Piece:
+def _piece(score: ScoreTick, name: str) -> Piece:
     columns, tracks, rest_until = [], [], 0
     for track in score.tracks:
-        notes = track.notes.numpy()
-        if not (notes["duration"] != 0).any():
+        column = track.notes.numpy()
+        if not column["duration"].any():
             continue
-        columns.append((notes["time"], notes["duration"], notes["pitch"], notes["velocity"]))
+        columns.append((column["time"], column["duration"], column["pitch"], column["velocity"]))
         tracks.append(Track(track.program, track.is_drum, track.name))
         if len(track.controls):
             controls = track.controls.numpy()
             rest_until = max(rest_until, int(controls["time"][controls["number"] == ALL_NOTES_OFF].max(initial=0)))
     index = np.repeat(np.arange(len(tracks)), [len(c[0]) for c in columns])
     onset, duration, pitch, velocity = (
-        (np.concatenate(column) for column in zip(*columns, strict=True)) if columns else np.zeros((4, 0), np.int32)
+        (np.concatenate(parts) for parts in zip(*columns, strict=True)) if columns else np.zeros((4, 0), np.int32)
     )
     if onset.min(initial=0) < 0 or duration.min(initial=0) < 0:
         raise MidiError(name, "longer than 2^31 ticks")
@@ -149,7 +147,7 @@ def _piece(score: symusic.core.ScoreTick, name: str) -> Piece:
     )
 
 
-def _meters(signatures: Iterable[symusic.core.TimeSignatureTick]) -> Iterable[TimeSignature]:
+def _meters(signatures: Iterable[TimeSignatureTick]) -> Iterable[TimeSignature]:
     for s in signatures:
         power_of_two = s.denominator & (s.denominator - 1) == 0
         if s.numerator in METER_NUMBERS and s.denominator in METER_NUMBERS and power_of_two:

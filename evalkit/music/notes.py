@@ -10,14 +10,14 @@ Notes are half-open intervals ``[onset, onset + duration)`` and sorted by (onset
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from itertools import pairwise
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-NOTE = np.dtype(
-    [("onset", "i8"), ("duration", "i8"), ("pitch", "i2"), ("velocity", "i2"), ("track", "i2")]
-)  # onset and duration in ticks; pitch 0..127; velocity 1..127; track indexes Piece.tracks
+# onset and duration in ticks; pitch 0..127; velocity 1..127; track indexes Piece.tracks
+NOTE = np.dtype([("onset", "i8"), ("duration", "i8"), ("pitch", "i2"), ("velocity", "i2"), ("track", "i2")])
 NoteArray = NDArray[np.void]  # (notes,) of dtype NOTE
 
 STEPS_PER_QUARTER = 4  # the grid of the papers: sixteenth notes
@@ -46,9 +46,16 @@ class TimeSignature(NamedTuple):
     denominator: int
 
 
+Change = TypeVar("Change", Tempo, TimeSignature)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """A piece of music. ``end`` (ticks) is at or after the end of the last note."""
+    """A piece of music. ``end`` (ticks) is at or after the end of the last note.
+
+    Tempi and time signatures are in the order of their ticks; the last of several at one tick counts. Before the first,
+    120 quarters a minute and 4/4 hold.
+    """
 
     name: str
     ticks_per_quarter: int
@@ -81,11 +88,11 @@ def quantise(piece: Piece, steps_per_quarter: int = STEPS_PER_QUARTER) -> Piece:
     if steps_per_quarter == piece.ticks_per_quarter:
         return piece
 
-    def nearest(ticks: NDArray) -> NDArray:
-        return (2 * ticks * steps_per_quarter + piece.ticks_per_quarter) // (2 * piece.ticks_per_quarter)
+    def nearest(ticks: NDArray[np.int64]) -> NDArray[np.int64]:
+        return _rounded(ticks * steps_per_quarter, piece.ticks_per_quarter)
 
     def step(tick: int) -> int:
-        return int(nearest(np.int64(tick)))
+        return int(nearest(np.array(tick)))
 
     onset = nearest(piece.notes["onset"])
     offset = nearest(piece.notes["onset"] + piece.notes["duration"])
@@ -101,32 +108,31 @@ def quantise(piece: Piece, steps_per_quarter: int = STEPS_PER_QUARTER) -> Piece:
     )
 
 
-def bar_starts(piece: Piece) -> NDArray[np.int64]:
-    """Ticks at which the whole bars of the piece start, and the end of the last one: ``(bars + 1,)``.
+def _rounded(numerator: NDArray[np.int64], denominator: int) -> NDArray[np.int64]:
+    """``numerator / denominator`` to the nearest whole number, halves up."""
+    return (2 * numerator + denominator) // (2 * denominator)
 
-    A time signature begins a new bar where it stands. The bar it cuts short still counts (a pickup is a bar);
-    a bar cut short by the end of the piece does not. ``[0]`` for a piece shorter than its first bar.
+
+def bar_starts(piece: Piece) -> NDArray[np.int64]:
+    """Ticks at which the bars of the piece start, and the end of the last one: int64, (bars + 1,), increasing.
+
+    4/4 holds before the first time signature. A time signature begins a new bar where it stands; the bar it cuts short
+    still counts (a pickup is a bar), a bar cut short by the end of the piece does not: ``[0]`` for a piece shorter than
+    its first bar. Bar lines between two ticks go to the nearest tick, as in ``quantise``; bars that fall on one tick
+    are one bar, so a bar has at least one tick.
     """
-    changes = [
-        s
-        for i, s in enumerate(piece.time_signatures)
-        if i + 1 == len(piece.time_signatures) or piece.time_signatures[i + 1].tick > s.tick
-    ]
-    if not changes or changes[0].tick > 0:
-        changes.insert(0, TimeSignature(0, 4, 4))
-    starts: list[NDArray[np.int64]] = []
-    for i, (tick, numerator, denominator) in enumerate(changes):
-        length = max(1, numerator * 4 * piece.ticks_per_quarter // denominator)
-        last = i + 1 == len(changes)
-        stop = piece.end if last else min(changes[i + 1].tick, piece.end)
-        if tick > piece.end or (tick == piece.end and i):
-            break
-        inner = np.arange(tick, stop - length + 1 if last or stop == piece.end else stop, length, dtype=np.int64)
-        starts.append(inner)
-        end = int(inner[-1]) + length if len(inner) else tick
-        if not last and stop < piece.end:
-            end = stop
-    return np.append(np.concatenate(starts), end) if starts else np.zeros(1, np.int64)
+    meters = {0: (4, 4)} | {s.tick: s[1:] for s in piece.time_signatures if s.tick < max(piece.end, 1)}
+    ticks = [*meters, piece.end]
+    if any(a > b for a, b in pairwise(ticks)):
+        raise ValueError(f"{piece.name or 'the piece'}: its time signatures are not in order")
+    starts = []
+    for tick, stop, (numerator, denominator) in zip(ticks[:-1], ticks[1:], meters.values(), strict=True):
+        quarters = 4 * numerator * piece.ticks_per_quarter  # the length of a bar is quarters / denominator ticks
+        bars = (stop - tick) * denominator // quarters + 1
+        lines = tick + _rounded(np.arange(bars + 1) * quarters, denominator)
+        starts.append(lines[lines < stop])
+    last = lines[lines <= piece.end]  # of the last meter: with the end of its last whole bar
+    return np.unique(np.concatenate([*starts, last]))
 
 
 def whole_bars(piece: Piece) -> Piece:
@@ -135,21 +141,29 @@ def whole_bars(piece: Piece) -> Piece:
 
 
 def cut(piece: Piece, start: int, stop: int) -> Piece:
-    """The ticks ``[start, stop)`` as a piece of its own that begins at tick 0; notes are cut at both ends."""
+    """The ticks ``[start, stop)`` as a piece of its own that begins at tick 0; notes are cut at both ends.
+
+    The tempo and the time signature in force at ``start`` hold from tick 0 on, where a bar begins. ``stop`` may lie
+    after the end: then silence follows. ValueError unless ``0 <= start <= stop``.
+    """
+    if not 0 <= start <= stop:
+        raise ValueError(f"cannot cut the ticks {start} to {stop}: they must not be negative or swapped")
     onset = np.maximum(piece.notes["onset"], start)
     offset = np.minimum(piece.notes["onset"] + piece.notes["duration"], stop)
     kept = offset > onset
-    notes = piece.notes[kept].copy()
-    notes["onset"] = onset[kept] - start
-    notes["duration"] = (offset - onset)[kept]
-    notes = notes[np.lexsort((notes["track"], notes["pitch"], notes["onset"]))]
-
-    def moved(changes):  # what is in force at `start` moves to 0
-        before = [c for c in changes if c.tick <= start][-1:]
-        return tuple(
-            c._replace(tick=max(0, c.tick - start)) for c in (*before, *(c for c in changes if start < c.tick < stop))
-        )
-
+    notes = piece.notes[kept]
     return replace(
-        piece, notes=notes, end=stop - start, tempos=moved(piece.tempos), time_signatures=moved(piece.time_signatures)
+        piece,
+        notes=note_array(
+            onset[kept] - start, (offset - onset)[kept], notes["pitch"], notes["velocity"], notes["track"]
+        ),
+        end=stop - start,
+        tempos=_changes_within(piece.tempos, start, stop),
+        time_signatures=_changes_within(piece.time_signatures, start, stop),
     )
+
+
+def _changes_within(changes: tuple[Change, ...], start: int, stop: int) -> tuple[Change, ...]:
+    """The changes in ``[start, stop)`` counted from ``start``, led by what is in force there."""
+    since = max((c.tick for c in changes if c.tick <= start), default=start)
+    return tuple(c._replace(tick=max(0, c.tick - start)) for c in changes if since <= c.tick < max(stop, start + 1))

@@ -46,12 +46,12 @@ def decode(voices: Voices, name: str = "") -> Piece:
     """The piece with one choir track per voice; ValueError for a wrong shape or pitch."""
     voices = validate_voices(voices)
     parts = [_notes_of_voice(voices[:, v]) for v in range(len(VOICES))]
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    track = np.repeat(np.arange(len(VOICES)), [len(onset) for onset, _, _ in parts])
+    onset, duration, pitch = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    track = np.repeat(np.arange(len(VOICES)), [len(part[0]) for part in parts])
     return Piece(
         name,
         STEPS_PER_QUARTER,
-        note_array(*columns, track=track),
+        note_array(onset, duration, pitch, track=track),
         len(voices),
         tuple(Track(CHOIR_AAHS, False, voice) for voice in VOICES),
     )
