@@ -1,9 +1,13 @@
 """What every metric has in common: its entry in ``METRICS``, the table it is computed from, and its estimate.
 
-A *family* of metrics (one module) has two functions:
+A *family* of metrics (one module) has a tuple ``METRICS`` and two functions:
 
-    count(piece) -> row          what the family must remember of one piece (sufficient statistics); pure, fast
-    estimate(reference, candidate, ...) -> list[Estimate]      the values of a set with their intervals
+    count(piece) -> row
+        What the family must remember of one piece (sufficient statistics; additive where it can be): pure and fast.
+        The piece is quantised to sixteenths and cut to whole bars.
+    estimate(candidate, reference, *, variant="correct", resamples=1000, seed=0, reference_seed=0) -> list[Estimate]
+        The values of a set with their intervals. ``reference`` None: the candidate is the reference. A metric that
+        has no such variant is estimated as "correct" and says so in ``Estimate.variant``.
 
 so that a set of any size is read once, piece by piece, and an interval never goes back to the notes.
 """
@@ -53,3 +57,13 @@ class Estimate:
     n: int  # pieces
     settings: Mapping[str, Any] = field(default_factory=dict)
     replicates: NDArray[np.float64] | None = None  # (resamples,); None where a difference of values means nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Metrics that are computed from one table of counts."""
+
+    name: str
+    count: Callable[..., Any]  # piece -> row
+    estimate: Callable[..., list[Estimate]]  # candidate, reference, ... -> estimates
+    metrics: tuple[str, ...]  # ids, in the order of the report
