@@ -54,6 +54,10 @@ def load_generator(spec: str | Path | Mapping[str, Any], **defaults: Any) -> Gen
     for key, parameter in named.items():
         if parameter.default is parameter.empty and key not in arguments:
             raise UserError(f"generator {name!r} needs the setting {key!r}")
+    for key, value in settings.items():
+        wanted = _annotation(named[key]) if key in named else ""
+        if _wrong_type(value, wanted):
+            raise UserError(f"generator {name!r}: the setting {key!r} must be of type {wanted}, got {value!r}")
     return _checked(factory(**arguments), name)
 
 
@@ -84,6 +88,21 @@ def parameters_of(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter
 def origin(entry: EntryPoint) -> str:
     """The package that registered it, with its version."""
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown package"
+
+
+def _annotation(parameter: inspect.Parameter) -> str:
+    """As it is written in the source, whether or not the module postpones annotations."""
+    written = parameter.annotation
+    return written if isinstance(written, str) else inspect.formatannotation(written)
+
+
+def _wrong_type(value: object, annotation: str) -> bool:
+    """Whether a plain value cannot be what a parameter of the plain type, or union of such, is annotated to be."""
+    plain: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool, "None": type(None)}
+    wanted = {kind.strip() for kind in annotation.split("|")}
+    if not wanted <= plain.keys() or type(value) not in (*plain.values(), list, dict):
+        return False  # not ours to judge
+    return type(value) not in [plain[kind] for kind in wanted] and not (type(value) is int and "float" in wanted)
 
 
 def _checked(made: Any, name: str) -> Generator:

@@ -1,0 +1,115 @@
+"""``evalkit generators``: what generators there are, and a folder of samples from one of them."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evalkit.errors import UserError
+from evalkit.protocols import Samples, capabilities
+from evalkit.registry import generator_names, load_generator, origin, parameters_of
+
+
+@click.group()
+def generators() -> None:
+    """List the generators, and draw samples from them.
+
+    \b
+    Example: what is there, and four pieces of eight bars from one of them:
+      evalkit generators list
+      evalkit generators sample uniform --n 4 --bars 8 --out samples/
+    """
+
+
+@generators.command("list", short_help="Name the generators and what each can do.")
+def list_generators() -> None:
+    """One line per generator: name, package, representation, capabilities.
+
+    \b
+    Example:
+      evalkit generators list
+    """
+    rows = [_row(entry) for _, entry in sorted(generator_names().items())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    for *cells, last in rows:
+        click.echo("  ".join([*map(str.ljust, cells, widths), last]))
+
+
+def _row(entry: EntryPoint) -> tuple[str, str, str, str]:
+    try:
+        factory = entry.load()
+        parameters = parameters_of(factory)
+        needed = [p.name for p in parameters.values() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+        can = ", ".join(capabilities(factory if needed else factory()))
+        representation = str(parameters["representation"].default) if "representation" in parameters else "-"
+        return entry.name, origin(entry), representation, can + "".join(f" (needs {key})" for key in needed)
+    except Exception as error:  # someone else's package must not keep the others from being listed
+        return entry.name, origin(entry), "-", f"broken: {entry.value}: {type(error).__name__}: {error}"
+
+
+@generators.command(short_help="Write samples of a generator as MIDI.")
+@click.argument("name")
+@click.option("--n", default=4, show_default=True, type=click.IntRange(1), help="How many pieces.")
+@click.option("--bars", default=8, show_default=True, type=click.IntRange(1), help="Bars of 4/4 in each.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The same seed, the same pieces.")
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the MIDI.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting of the generator; repeatable."
+)
+def sample(name: str, n: int, bars: int, seed: int, out: Path, assignments: tuple[str, ...]) -> None:
+    """Write samples of the generator NAME (or file.py:Class) as MIDI, with a manifest.json.
+
+    \b
+    Example:
+      evalkit generators sample corpus --n 4 --bars 8 --out samples/ --set corpus=jsb --set split=valid
+    """
+    from evalkit.music.midi import write_midi
+    from evalkit.music.representations import REPRESENTATIONS
+    from evalkit.results import to_json, write_atomically
+
+    settings = dict(map(_setting, assignments))
+    files = [f"{i:0{max(3, len(str(n - 1)))}d}.mid" for i in range(n)]
+    _refuse_strangers(out, files)
+    with load_generator({"generator": name, **settings}) as generator:
+        if not isinstance(generator, Samples):
+            raise UserError(f"generator {name!r} cannot sample; it can: {', '.join(capabilities(generator))}")
+        representation = REPRESENTATIONS[generator.info.representation]
+        steps = bars * 4 * representation.steps_per_quarter
+        arrays = generator.sample(n, steps=steps, seed=seed)
+        out.mkdir(parents=True, exist_ok=True)
+        for file, array in zip(files, arrays, strict=True):
+            write_midi(representation.decode(array, Path(file).stem), out / file)
+        manifest: dict[str, Any] = {
+            "schema": 1,
+            "generator": generator.info.as_dict(),
+            "settings": settings,
+            "seed": seed,
+            "steps": steps,
+            "pieces": [{"file": file, "sha256": sha256((out / file).read_bytes()).hexdigest()} for file in files],
+        }
+    write_atomically(out / "manifest.json", to_json(manifest))
+    click.echo(f"{out}: {n} pieces of {bars} bars from {generator.info.name}")
+
+
+def _setting(assignment: str) -> tuple[str, Any]:
+    """``key=value``, the value read as YAML: 36 is a number, true is a truth."""
+    import yaml
+
+    key, equals, value = assignment.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set {assignment}: write KEY=VALUE")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        return key, value  # such as a path with a colon or a percent sign
+
+
+def _refuse_strangers(out: Path, files: list[str]) -> None:
+    """A folder of samples is scored whole, so what another run left there would be counted with them."""
+    strangers = sorted(p.name for p in out.glob("*.mid") if p.name not in files)
+    if strangers:
+        raise UserError(f"{out} already holds {strangers[0]}, which is not of this run: choose another folder")
