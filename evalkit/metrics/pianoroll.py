@@ -38,6 +38,12 @@ Rolls = BoolRoll | Sequence[BoolRoll]
 STEPS_PER_BAR = 16
 CHORD = 4  # pitches that make a step polyphonic in ES-Net's PR
 
+# Which of twelve classes a pitch belongs to, (128, 12): octaves folded, and as pypianoroll does it: ten neighbouring
+# pitches a class, and the eight above 119 in every class.
+PITCH_CLASS = (np.arange(PITCHES)[:, None] % 12 == np.arange(12)).astype(np.float32)
+TEN_PITCHES = (np.arange(PITCHES)[:, None] // 10 == np.arange(12)).astype(np.float32)
+TEN_PITCHES[120:] = 1
+
 
 def pitch_classes(rolls: Rolls, variant: Variant = "correct") -> int:
     """PC: number of distinct pitch classes (pitch mod 12) that sound anywhere in the set, 0 to 12.
@@ -49,7 +55,7 @@ def pitch_classes(rolls: Rolls, variant: Variant = "correct") -> int:
         from pypianoroll.metrics import n_pitch_classes_used
 
         return int(n_pitch_classes_used(_bytes(rolls)))
-    return int(_octaves(_cells(rolls)).any(axis=-1).sum())
+    return int(np.count_nonzero(_cells(rolls) @ PITCH_CLASS))
 
 
 def pitches(rolls: Rolls, variant: Variant = "correct") -> int:
@@ -134,24 +140,11 @@ def _bytes(rolls: Rolls) -> NDArray[np.uint8]:
     return np.concatenate([np.zeros((0, PITCHES), np.uint8), *(roll.astype(np.uint8) for roll in _as_set(rolls))])
 
 
-def _octaves(cells: NDArray) -> NDArray:
-    """Cells per pitch (..., 128) by pitch class: (..., 12, octaves)."""
-    padded = np.concatenate([cells, np.zeros((*cells.shape[:-1], 4), cells.dtype)], axis=-1)
-    return np.swapaxes(padded.reshape(*cells.shape[:-1], 11, 12), -1, -2)
-
-
-def _decades(cells: NDArray) -> NDArray:
-    """Cells per pitch (..., 128) as pypianoroll groups them: (..., 12, 18), pitches above 119 in all twelve groups."""
-    low = cells[..., :120].reshape(*cells.shape[:-1], 12, 10)
-    high = np.broadcast_to(cells[..., None, 120:], (*cells.shape[:-1], 12, 8))
-    return np.concatenate([low, high], axis=-1)
-
-
 # --- the family: what is remembered of a piece, and the set's values made of it ---
 
 MOST = 16  # steps with this many sounding pitches or more are counted together
 UNIT = 1 << 30  # shares are added up as integers in this unit: exact, and the same in any order
-C_MAJOR = (0, 2, 4, 5, 7, 9, 11)
+C_MAJOR = scale(0, "major").astype(np.float32)
 
 COLUMNS: dict[str, slice] = {}
 for _name, _width in (
@@ -179,49 +172,49 @@ def count(piece: Piece) -> NDArray[np.int64]:
     """
     starts = bar_starts(piece)
     roll = encode(piece)[: starts[-1]].view(np.uint8)
-    row = np.zeros(WIDTH, np.int64)
     if len(starts) < 2:
-        return row
-    cells = np.add.reduceat(roll, starts[:-1], axis=0, dtype=np.uint16)  # (bars, 128)
+        return np.zeros(WIDTH, np.int64)
+    starts, lengths = starts[:-1], np.diff(starts)
+    cells = _cells_per_bar(roll, starts, int(lengths.max()))
+    classes, classes_published = cells @ PITCH_CLASS, cells @ TEN_PITCHES
     sounding = roll.sum(axis=1, dtype=np.uint8)
-    folded = _folded(roll, starts[:-1])
-    total = cells.sum(axis=1, dtype=np.int64)
-    lengths = np.diff(starts)
-    decades = _decades(cells)
-
-    def put(name: str, value: NDArray | int) -> None:
-        row[COLUMNS[name]] = value
-
-    put("cells", cells.sum(axis=0, dtype=np.int64))
-    put("steps", np.bincount(np.minimum(sounding, MOST), minlength=MOST + 1))
-    put("folded", folded.sum())
-    put("bars", len(cells))
-    put("bars_with_notes", np.count_nonzero(total))
-    put("bar_pitches", np.count_nonzero(cells))
-    put("bar_pitch_classes", np.count_nonzero(_octaves(cells).any(axis=-1)))
-    put("bar_pitch_classes_published", np.count_nonzero(decades.any(axis=-1)))
-    put("bar_in_scale", _shares(cells[:, _IN_C_MAJOR].sum(axis=1, dtype=np.int64), total))
-    put("bar_in_scale_published", _shares(decades[:, C_MAJOR].sum(axis=(1, 2), dtype=np.int64), total + folded))
-    put("bar_polyphonic", _shares(np.add.reduceat(sounding >= CHORD, starts[:-1], dtype=np.int64), lengths))
-    return row
+    folded = _folded(roll, starts)
+    total = cells.sum(axis=1)
+    parts = {
+        "cells": cells.sum(axis=0),
+        "steps": np.bincount(np.minimum(sounding, MOST), minlength=MOST + 1),
+        "folded": folded.sum(),
+        "bars": len(cells),
+        "bars_with_notes": np.count_nonzero(total),
+        "bar_pitches": np.count_nonzero(cells),
+        "bar_pitch_classes": np.count_nonzero(classes),
+        "bar_pitch_classes_published": np.count_nonzero(classes_published),
+        "bar_in_scale": _shares(classes @ C_MAJOR, total),
+        "bar_in_scale_published": _shares(classes_published @ C_MAJOR, total + folded),
+        "bar_polyphonic": _shares(np.add.reduceat(sounding >= CHORD, starts, dtype=np.int64), lengths),
+    }
+    return np.hstack([parts[name] for name in COLUMNS]).astype(np.int64)
 
 
-_IN_C_MAJOR = np.isin(np.arange(PITCHES) % 12, C_MAJOR)
+def _cells_per_bar(roll: NDArray[np.uint8], starts: NDArray[np.int64], longest: int) -> NDArray[np.float32]:
+    """Cells per bar and pitch, (bars, 128); float32 (exact here) because products of integer matrices are slow."""
+    if longest < 256:  # eight pitches are added at a time, one to a byte
+        return np.add.reduceat(roll.view(np.uint64), starts, axis=0).view(np.uint8).astype(np.float32)
+    return np.add.reduceat(roll, starts, axis=0, dtype=np.float32)
 
 
 def _shares(part: NDArray, whole: NDArray) -> int:
     """The sum of ``part / whole`` in UNIT, where ``whole`` is not 0."""
     defined = whole > 0
-    return int(np.rint(part[defined] / whole[defined] * UNIT).sum())
+    return int(np.rint(part[defined].astype(np.float64) / whole[defined] * UNIT).sum())
 
 
 def _folded(roll: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Per bar, the cells that sound only after pypianoroll has added pitch 120 + j to 10 i + j for all twelve i."""
     if not roll[:, 120:].any():
         return np.zeros(len(starts), np.int64)
-    high = roll[:, None, 120:]
     silent = roll[:, :120].reshape(-1, 12, 10)[..., :8] == 0
-    return np.add.reduceat((high & silent).sum(axis=(1, 2)), starts)
+    return np.add.reduceat((roll[:, None, 120:] & silent).sum(axis=(1, 2)), starts)
 
 
 def pitch_cells(table: PieceTable) -> NDArray[np.int64]:
@@ -234,18 +227,15 @@ def _values(totals: NDArray, variant: str) -> dict[str, NDArray[np.float64]]:
     part = {name: totals[:, columns] for name, columns in COLUMNS.items()}
     cells, steps = part["cells"], part["steps"]
     part |= {name: value[:, 0] for name, value in part.items() if value.shape[1] == 1}
-    if variant == "published":
-        decades = _decades(cells)
-        suffix, classes = "_published", decades.any(axis=-1).sum(axis=-1)
-        in_scale, all_cells = decades[:, C_MAJOR].sum(axis=(1, 2)), cells.sum(axis=1) + part["folded"]
-    else:
-        suffix, classes = "", _octaves(cells).any(axis=-1).sum(axis=-1)
-        in_scale, all_cells = cells[:, _IN_C_MAJOR].sum(axis=1), cells.sum(axis=1)
+    published = variant == "published"
+    suffix = "_published" if published else ""
+    classes = cells @ (TEN_PITCHES if published else PITCH_CLASS)
+    all_cells = cells.sum(axis=1) + (part["folded"] if published else 0)
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: a rate of nothing
         return {
-            "pitch_classes": classes.astype(np.float64),
+            "pitch_classes": np.count_nonzero(classes, axis=1).astype(np.float64),
             "pitches": np.count_nonzero(cells, axis=1).astype(np.float64),
-            "in_scale_rate": in_scale / all_cells,
+            "in_scale_rate": classes @ C_MAJOR / all_cells,
             "polyphonic_rate": steps[:, CHORD:].sum(axis=1) / steps.sum(axis=1),
             "pitch_classes_per_bar": part["bar_pitch_classes" + suffix] / part["bars"],
             "pitches_per_bar": part["bar_pitches"] / part["bars"],
