@@ -1,0 +1,198 @@
+"""The n-gram baseline: Kneser-Ney over interleaved voices, with ancestral sampling and exact likelihoods.
+
+Conventions
+-----------
+The voices of a step are written one after the other, a word names its voice and pitch: ``S67 A60 T55 B- S67 ...``
+(``-`` for silence). An order-5 model of four voices thus sees the same voice's previous pitch and the other three
+voices' latest ones. Tokens are MIDI pitches in the same interleaved order, -1 for silence.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit import __version__
+from evalkit.datasets.corpus import load_corpus
+from evalkit.errors import UserError
+from evalkit.metrics import ngram
+from evalkit.protocols import GeneratorInfo, fingerprint, piece_rng
+from generators.adapters import LifeCycle
+from generators.adapters.windows import representation_called
+
+SILENCE = -1
+TOKENS = 129  # silence and the pitches 0..127; token t is number t + 1
+VOICE_NAMES = {1: "M", 4: "SATB"}  # by number of voices
+
+Context = tuple[str, ...]  # the latest words, order - 1 of them except at the start of a piece
+
+
+class VoicesModel:
+    """An n-gram model of voices: the distribution of the voice whose turn it is, given the words so far."""
+
+    def __init__(self, pieces: Sequence[NDArray[np.integer]], order: int = 5, discount_fallback: bool = True) -> None:
+        """``pieces``: ``(steps, voices)`` each, MIDI pitch or -1. ValueError as ``ngram.train``."""
+        names = VOICE_NAMES[pieces[0].shape[1]]
+        self.voices = len(names)
+        self.memory = order - 1
+        self.words = np.array([[f"{v}-", *(f"{v}{p}" for p in range(TOKENS - 1))] for v in names])  # (voices, tokens)
+        lines = [self.words[np.arange(self.voices), piece + 1].ravel().tolist() for piece in pieces]
+        self.model = ngram.train(lines, order, discount_fallback)
+        known = set(self.model.vocabulary)
+        self.seen = [np.flatnonzero([word in known for word in words]) - 1 for words in self.words.tolist()]  # tokens
+        self.slots = np.full((self.voices, TOKENS), -1)  # (voice, token) -> place in log_probs; -1: the unseen ones'
+        for voice, tokens in enumerate(self.seen):
+            self.slots[voice, tokens + 1] = np.arange(len(tokens))
+        self._conditionals: dict[tuple[int, Context], NDArray[np.float64]] = {}
+
+    def log_probs(self, voice: int, context: Context) -> NDArray[np.float64]:
+        """``ln p`` of each token in ``seen[voice]``, then of any one token that training has not seen there.
+
+        Normalised over the voice's 129 tokens: the unseen ones share the probability of ``<unk>`` equally.
+        """
+        if (voice, context) not in self._conditionals:
+            seen = self.seen[voice]
+            unseen = TOKENS - len(seen)
+            scores = self.model.next_log_probs(context, [*self.words[voice, seen + 1].tolist(), "<unk>"])
+            scores[-1] -= math.log(unseen) if unseen else math.inf
+            total = np.append(np.ones(len(seen)), unseen) @ np.exp(scores)
+            self._conditionals[voice, context] = scores - math.log(total)
+        return self._conditionals[voice, context]
+
+    def after(self, context: Context, voice: int, token: int) -> Context:
+        """The context that the next voice sees."""
+        return (*context, str(self.words[voice, token + 1]))[-self.memory :]
+
+
+class NGramGenerator(LifeCycle):
+    """The model trained on one split of a corpus when it is loaded.
+
+    Samples only pitches that the voice sings in training, at any temperature above 0. Pieces that the representation
+    cannot say are left out of the training.
+    """
+
+    name = "ngram"
+
+    def __init__(
+        self,
+        corpus: str = "bach-chorales",
+        split: str = "train",
+        representation: str = "satb",
+        order: int = 5,
+        discount_fallback: bool = True,  # chorales have few words, often too few for discounts of their own
+    ) -> None:
+        self.corpus = corpus
+        self.split = split
+        self.representation = representation_called(representation)
+        self.order = order
+        self.discount_fallback = discount_fallback
+
+    @cached_property
+    def info(self) -> GeneratorInfo:
+        corpus = load_corpus(self.corpus)
+        settings = (self.name, self.corpus, self.split, self.representation.name, self.order, self.discount_fallback)
+        return GeneratorInfo(
+            name=self.name,
+            version=__version__,
+            representation=self.representation.name,
+            fingerprint=fingerprint(corpus.checksum, *settings),
+            corpus=f"{self.corpus}:{self.split}",
+            corpus_checksum=corpus.checksum,
+            citation="Chen & Goodman 1998, modified Kneser-Ney",
+            licence="as the corpus",
+        )
+
+    @cached_property
+    def model(self) -> VoicesModel:
+        """``UserError`` where the split holds nothing to train on, or too little for the discounts."""
+        pieces, reason = [], ""
+        everything = load_corpus(self.corpus).pieces(self.split)
+        for piece in everything:
+            try:
+                pieces.append(self.representation.encode(piece))
+            except ValueError as error:
+                reason = reason or f" (the first: {piece.name}: {error})"
+        if not pieces:
+            raise UserError(
+                f"{self.name}: none of the {len(everything)} pieces of {self.corpus}:{self.split} can be said in "
+                f"the representation {self.representation.name!r}{reason}"
+            )
+        if pieces[0].dtype == np.bool_ or pieces[0].shape[1] not in VOICE_NAMES:
+            raise UserError(
+                f"{self.name}: models voices, but {self.representation.name!r} is {self.representation.shape}; use satb"
+            )
+        try:
+            return VoicesModel(pieces, self.order, self.discount_fallback)
+        except ValueError as error:
+            raise UserError(f"{self.name} on {self.corpus}:{self.split}: {error}") from error
+
+    def load(self, device: str = "cpu") -> None:
+        """Train, which takes about a second; the device does not matter."""
+        _ = self.model
+
+    def release(self) -> None:
+        self.__dict__.pop("model", None)
+
+    def sample(self, n: int, *, steps: int, seed: int, temperature: float = 1.0) -> list[NDArray[np.int16]]:
+        """``n`` pieces, ``(steps, voices)`` each, drawn word by word from the beginning of a piece.
+
+        The temperature divides the log-probabilities of the words that the voice sings in training; it must be > 0.
+        """
+        if not temperature > 0:
+            raise UserError(f"{self.name}: the temperature must be greater than 0, got {temperature}")
+        cumulative: dict[Context, list[float]] = {}  # a context tells whose turn it is
+        return [self._draw(piece_rng(seed, i), steps, temperature, cumulative) for i in range(n)]
+
+    def _draw(
+        self, rng: np.random.Generator, steps: int, temperature: float, cumulative: dict[Context, list[float]]
+    ) -> NDArray[np.int16]:
+        model = self.model
+        context: Context = ()
+        tokens: list[int] = []
+        for t, u in enumerate(rng.random(steps * model.voices).tolist()):
+            voice = t % model.voices
+            if context not in cumulative:
+                scores = model.log_probs(voice, context)[:-1] / temperature
+                cumulative[context] = list(accumulate(np.exp(scores - scores.max()).tolist()))
+            bounds = cumulative[context]
+            tokens.append(int(model.seen[voice][bisect_right(bounds, u * bounds[-1], hi=len(bounds) - 1)]))
+            context = model.after(context, voice, tokens[-1])
+        return np.array(tokens, np.int16).reshape(steps, model.voices)
+
+    def token_log_probs(
+        self, tokens: NDArray[np.integer], mask: NDArray[np.bool_] | None = None, *, free_running: bool = False
+    ) -> NDArray[np.float64]:
+        """``(B, T)`` natural logarithms over silence and the pitches 0..127 of each voice; NaN outside ``mask``.
+
+        ``tokens``: ``(B, T)``, the voices interleaved from the first voice of a piece's first step on.
+        ``free_running``: masked tokens are seen by later ones as the model's own most probable token.
+        """
+        tokens = np.asarray(tokens)
+        mask = np.ones(tokens.shape, np.bool_) if mask is None else np.asarray(mask)
+        if tokens.ndim != 2 or mask.shape != tokens.shape:
+            raise ValueError(f"tokens and mask must have one shape (B, T), got {tokens.shape} and {mask.shape}")
+        if tokens.size and (tokens.min() < SILENCE or tokens.max() >= TOKENS - 1):
+            raise ValueError(f"a token is -1 (silence) or 0..127, got {tokens.min()}..{tokens.max()}")
+        scores = np.full(tokens.shape, np.nan)
+        for row, line, scored in zip(scores, tokens.tolist(), mask.tolist(), strict=True):
+            self._score(row, line, scored, free_running)
+        return scores
+
+    def _score(self, row: NDArray[np.float64], line: list[int], scored: list[bool], free_running: bool) -> None:
+        """Fill in one row of ``token_log_probs``."""
+        model = self.model
+        context: Context = ()
+        for t, (token, counts) in enumerate(zip(line, scored, strict=True)):
+            voice = t % model.voices
+            if counts:
+                log_probs = model.log_probs(voice, context)
+                row[t] = log_probs[model.slots[voice, token + 1]]
+                if free_running:
+                    token = int(model.seen[voice][np.argmax(log_probs[:-1])])
+            context = model.after(context, voice, token)
