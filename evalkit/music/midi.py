@@ -155,11 +155,11 @@ def _meters(signatures: Iterable[TimeSignatureTick]) -> Iterable[TimeSignature]:
 
 
 def _changes(listed: Iterable[Change], end: int) -> tuple[Change, ...]:
-    """What changes before ``end``, in order: the last of several at one tick, no repetition of what is in force."""
+    """What changes up to ``end``, in order: the last of several at one tick, no repetition of what is in force."""
     at_tick = {change.tick: change for change in sorted(listed, key=lambda change: change.tick)}
     kept: list[Change] = []
     for change in at_tick.values():
-        if (change.tick == 0 or 0 < change.tick < end) and (not kept or change[1:] != kept[-1][1:]):
+        if 0 <= change.tick <= end and (not kept or change[1:] != kept[-1][1:]):
             kept.append(change)
     return tuple(kept)
 
@@ -181,7 +181,7 @@ def to_pretty_midi(piece: Piece) -> pretty_midi.PrettyMIDI:
     midi = pretty_midi.PrettyMIDI(resolution=piece.ticks_per_quarter, charset="utf-8")
     midi._tick_scales = [
         (tick, _seconds_per_quarter(qpm) / piece.ticks_per_quarter)
-        for tick, qpm in _changes([Tempo(0, 120.0), *piece.tempos], max(piece.end, 1))
+        for tick, qpm in _changes([Tempo(0, 120.0), *piece.tempos], piece.end)
     ]
     midi._update_tick_to_time(piece.end + 1)
     time = midi.tick_to_time

@@ -117,11 +117,11 @@ def bar_starts(piece: Piece) -> NDArray[np.int64]:
     """Ticks at which the bars of the piece start, and the end of the last one: int64, (bars + 1,), increasing.
 
     4/4 holds before the first time signature. A time signature begins a new bar where it stands; the bar it cuts short
-    still counts (a pickup is a bar), a bar cut short by the end of the piece does not: ``[0]`` for a piece shorter than
-    its first bar. Bar lines between two ticks go to the nearest tick, as in ``quantise``; bars that fall on one tick
-    are one bar, so a bar has at least one tick.
+    still counts (a pickup is a bar), even where the signature stands at the end of the piece. A bar cut short by the
+    end alone does not count: ``[0]`` for a piece shorter than its first bar. Bar lines between two ticks go to the
+    nearest tick, as in ``quantise``; bars that fall on one tick are one bar, so a bar has at least one tick.
     """
-    meters = {0: (4, 4)} | {s.tick: s[1:] for s in piece.time_signatures if s.tick < max(piece.end, 1)}
+    meters = {0: (4, 4)} | {s.tick: s[1:] for s in piece.time_signatures if s.tick <= piece.end}
     ticks = [*meters, piece.end]
     if any(a > b for a, b in pairwise(ticks)):
         raise ValueError(f"{piece.name or 'the piece'}: its time signatures are not in order")
@@ -164,6 +164,9 @@ def cut(piece: Piece, start: int, stop: int) -> Piece:
 
 
 def _changes_within(changes: tuple[Change, ...], start: int, stop: int) -> tuple[Change, ...]:
-    """The changes in ``[start, stop)`` counted from ``start``, led by what is in force there."""
+    """The changes from ``start`` to ``stop``, counted from ``start`` and led by what is in force there.
+
+    One at ``stop`` itself stays: a time signature there ends a bar.
+    """
     since = max((c.tick for c in changes if c.tick <= start), default=start)
-    return tuple(c._replace(tick=max(0, c.tick - start)) for c in changes if since <= c.tick < max(stop, start + 1))
+    return tuple(c._replace(tick=max(0, c.tick - start)) for c in changes if since <= c.tick <= stop)

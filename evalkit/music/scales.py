@@ -1,6 +1,6 @@
 """Scales as sets of pitch classes.
 
-A scale is bool, ``(12,)``: entry 0 is C, 1 is C sharp, up to 11, B. ``MODES`` gives each scale's semitones above its root.
+A scale is bool, ``(12,)``: entry 0 is C, 1 is C sharp, up to 11, B. ``MODES`` gives the semitones above the root.
 The melodic minor is the ascending one (the descending one is the natural minor); the blues scale is the hexatonic one.
 """
 
