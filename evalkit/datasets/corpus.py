@@ -22,7 +22,7 @@ Splits = dict[str, tuple[Piece, ...]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Corpus:
-    """A loaded corpus. ``checksum`` hashes its pieces and their splits; ``excluded``: how many are left out, by reason."""
+    """A loaded corpus. ``checksum`` hashes pieces and splits; ``excluded``: how many pieces are left out, by reason."""
 
     name: str
     splits: Splits

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from evalkit.datasets.download import sha256_of
 from evalkit.errors import UserError
-
-SUFFIXES = (".mid", ".midi")
+from evalkit.music.midi import MIDI_SUFFIXES
 
 
 def midi_files(folder: Path) -> list[str]:
@@ -30,12 +29,14 @@ def midi_files(folder: Path) -> list[str]:
     for where, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [f for f in folders if not f.startswith(".")]
         below = Path(where).relative_to(folder)
-        found += [
-            (below / file).as_posix() for file in files if file.lower().endswith(SUFFIXES) and not file.startswith(".")
-        ]
+        found += [(below / file).as_posix() for file in files if _is_midi(file)]
     if not found:
         raise UserError(f"{folder}: holds no MIDI files (.mid or .midi)")
     return sorted(found)
+
+
+def _is_midi(file: str) -> bool:
+    return file.lower().endswith(MIDI_SUFFIXES) and not file.startswith(".")
 
 
 def files_checksum(folder: Path, files: Sequence[str]) -> str:

@@ -6,12 +6,13 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from evalkit.datasets.corpus import CORPORA, load_corpus
 from evalkit.datasets.midi_folder import files_checksum, midi_files
+from evalkit.datasets.workers import map_items
 from evalkit.errors import MidiError, UserError
 from evalkit.music.midi import read_midi
 from evalkit.music.notes import Piece
@@ -57,7 +58,7 @@ class CorpusPieces:
 
     def map(self, function: Callable[[Piece], T], workers: int | None = None) -> Iterator[T | MidiError]:
         """``function`` of every piece, in order."""
-        return map(function, self.pieces)
+        return map_items(function, self.pieces, workers, name=_name)
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,20 @@ class FolderPieces:
 
     def map(self, function: Callable[[Piece], T], workers: int | None = None) -> Iterator[T | MidiError]:
         """``function`` of every piece, in order, or the MidiError of a file that cannot be read in its place."""
-        for file in self.files:
-            try:
-                piece = read_midi(self.folder / file, name=file)
-            except MidiError as error:
-                yield error
-            else:
-                yield function(piece)
+        read = partial(_read_and, function, self.folder)
+        return map_items(read, self.files, workers, name=lambda file: str(self.folder / file))
+
+
+def _name(piece: Piece) -> str:
+    return piece.name
+
+
+def _read_and(function: Callable[[Piece], T], folder: Path, file: str) -> T | MidiError:
+    try:
+        piece = read_midi(folder / file, name=file)
+    except MidiError as error:
+        return error
+    return function(piece)
 
 
 def open_pieces(spec: str) -> PieceSet:
