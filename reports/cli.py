@@ -1,0 +1,37 @@
+"""``evalkit report``: finished results directories to one page, tables and figures."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("directories", nargs=-1, required=True, metavar="DIR...", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("evalkit-report"),
+    show_default=True,
+    help="Folder to write; it may be DIR itself.",
+)
+def report(directories: tuple[Path, ...], out: Path) -> None:
+    """Make index.html, tables.tex, tables.csv and figures from finished results.
+
+    Each DIR holds the results.json of an `evalkit run` or an `evalkit score --report`. The page opens from disk and
+    needs no network.
+
+    \b
+    Example:
+      evalkit report runs/chorales --out chorales-report
+    """
+    from reports.page import write_report
+    from reports.records import read_records
+
+    records = read_records(directories)
+    command = shlex.join(["evalkit", "report", *map(str, directories), "--out", str(out)])
+    for sentence in write_report(records, out, command):
+        click.echo(sentence, err=True)
+    click.echo(str(out / "index.html"))

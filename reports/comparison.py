@@ -1,0 +1,342 @@
+"""Results to tables: systems by metrics, with what may be compared kept apart from what may not. Pure.
+
+A column is one metric in one variant with one set of settings: numbers that were measured differently never stand
+in one column. Results directories share a table only where they measured the same metrics against the same
+reference; the sentence ``Table.apart`` says why not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, groupby
+from typing import Any
+
+from evalkit.results import REFERENCE, Comparison, Direction, Result
+from reports.catalogue import MAIN_METRICS, describe, is_main
+from reports.formatting import column_decimals
+from reports.records import Record
+from reports.significance import LEVEL, letters
+
+FIRST_COLUMNS = 6  # of the first table, when none of the main metrics was measured
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One metric as it was measured. ``qualifier`` tells it from other columns of the same metric and variant."""
+
+    metric: str
+    variant: str
+    unit: str
+    direction: Direction
+    settings: str  # canonical JSON
+    title: str
+    family: str
+    main: bool
+    qualifier: str
+    decimals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A system on a metric. ``result`` is None where nobody ran it."""
+
+    result: Result | None = None
+    distance: float | None = None  # value - reference's value, for metrics whose direction is "closer"
+    best: bool = False
+    clear: bool = False  # best, and significantly so against the next
+    letters: str = ""  # systems of a column that share a letter are not shown to differ
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    system: str  # as shown
+    generator: str
+    record: Record
+    is_reference: bool
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Systems by metrics. ``rows`` begin with the reference, if it was measured."""
+
+    suite: str
+    task: str
+    records: tuple[Record, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    apart: str | None = None  # why these records do not stand in the table before
+
+    def only(self, wanted: Iterable[int]) -> Table:
+        """The table with the columns at these places."""
+        chosen = list(wanted)
+        rows = (Row(r.system, r.generator, r.record, r.is_reference, tuple(r.cells[i] for i in chosen)) for r in self.rows)
+        return Table(
+            self.suite, self.task, self.records, tuple(self.columns[i] for i in chosen), tuple(rows), self.apart
+        )
+
+    @property
+    def families(self) -> list[tuple[str, int]]:
+        """Runs of neighbouring columns of one family, with their widths."""
+        return [(family, len(list(run))) for family, run in groupby(self.columns, key=lambda c: c.family)]
+
+    @property
+    def tested(self) -> bool:
+        """Whether any two systems were compared."""
+        return any(cell.letters for row in self.rows for cell in row.cells)
+
+
+@dataclass(slots=True)
+class _Found:
+    """The results of one column while they are gathered, by (record, generator)."""
+
+    example: Result
+    by_system: dict[tuple[int, str], Result] = field(default_factory=dict)
+
+
+def tables(records: Sequence[Record]) -> list[Table]:
+    """One table for each task and each group of records that may be compared."""
+    made = []
+    for suite, task in dict.fromkeys((r.suite, r.task) for record in records for r in record.results):
+        concerned = [r for r in records if any((x.suite, x.task) == (suite, task) for x in r.results)]
+        for group, apart in _comparable(concerned, suite, task):
+            made.append(_table(group, suite, task, apart))
+    return made
+
+
+def split(table: Table) -> tuple[Table, list[tuple[str, Table]]]:
+    """The first table (main metrics), and the others by family."""
+    main = [i for i, c in enumerate(table.columns) if c.main] or list(range(len(table.columns)))[:FIRST_COLUMNS]
+    rest = [i for i in range(len(table.columns)) if i not in main]
+    families = dict.fromkeys(table.columns[i].family for i in rest)
+    return table.only(main), [(f, table.only(i for i in rest if table.columns[i].family == f)) for f in families]
+
+
+def canonical(settings: Mapping[str, Any]) -> str:
+    """Settings as text that is equal when they are."""
+    return json.dumps(settings, sort_keys=True, ensure_ascii=False, default=str)
+
+
+# ---- which records may share a table -----------------------------------------------------------------------------
+
+
+def _comparable(records: Sequence[Record], suite: str, task: str) -> list[tuple[list[Record], str | None]]:
+    """Groups of records whose shared metrics have the same settings and reference, each with the reason it is apart."""
+    groups: list[tuple[list[Record], str | None]] = []
+    for record in records:
+        reason: str | None = None
+        for group, _ in groups:
+            found = next((r for other in group if (r := _difference(other, record, suite, task))), None)
+            if found is None:
+                group.append(record)
+                break
+            reason = reason or found
+        else:
+            groups.append(([record], reason))
+    return groups
+
+
+def _difference(one: Record, other: Record, suite: str, task: str) -> str | None:
+    """A sentence about the first thing that the records measured differently; None where they may be compared."""
+    left, right = (_measured(record, suite, task) for record in (one, other))
+    shared = [key for key in left if key in right]
+    if not shared:
+        return f"{other.label} stands apart from {one.label} because they have no metric in common."
+    for key in shared:
+        title = describe(key[0]).title
+        if left[key][0] != right[key][0]:
+            a, b = _first_difference(left[key][0], right[key][0])
+            return f"{other.label} stands apart from {one.label} because {title} was measured with {b}, there with {a}."
+        if left[key][1] != right[key][1]:
+            return f"{other.label} stands apart from {one.label} because the reference's own {title} differs."
+    return None
+
+
+def _measured(record: Record, suite: str, task: str) -> dict[tuple[str, str], tuple[Any, Any]]:
+    """Per metric and variant: the settings in use, and the reference's own value and n."""
+    settings: dict[tuple[str, str], set[str]] = {}
+    reference: dict[tuple[str, str], dict[str, Any]] = {}
+    for r in record.results:
+        if (r.suite, r.task) == (suite, task) and r.status == "ok":
+            key, text = (r.metric, r.variant), canonical(r.settings | {"unit": r.unit})
+            if r.generator == REFERENCE:
+                reference.setdefault(key, {})[text] = (str(r.value), r.n)
+            else:
+                settings.setdefault(key, set()).add(text)
+    return {key: (frozenset(found), reference.get(key)) for key, found in settings.items()}
+
+
+def _first_difference(left: frozenset[str], right: frozenset[str]) -> tuple[str, str]:
+    """The first setting that two sets of settings do not share, as ``key value`` for each."""
+    a, b = (json.loads(min(own - other or own)) for own, other in ((left, right), (right, left)))
+    key = next((k for k in sorted({**a, **b}) if a.get(k) != b.get(k)), None)
+    if key is None:
+        return "other settings", "these settings"
+    return tuple(f"{key} {s[key]}" if key in s else f"no {key}" for s in (a, b))  # type: ignore[return-value]
+
+
+# ---- one table ---------------------------------------------------------------------------------------------------
+
+
+def _table(records: Sequence[Record], suite: str, task: str, apart: str | None) -> Table:
+    found = _gather(records, suite, task)
+    columns = _columns(found)
+    systems = _systems(records, suite, task)
+    cells = [_column_cells(column, found[key], records, systems, _alone(key, found)) for key, column in columns.items()]
+    names = [generator for _, generator in systems]
+    rows = tuple(
+        Row(
+            system=generator if names.count(generator) == 1 else f"{generator} ({records[index].label})",
+            generator=generator,
+            record=records[index],
+            is_reference=generator == REFERENCE,
+            cells=tuple(column[place] for column in cells),
+        )
+        for place, (index, generator) in enumerate(systems)
+    )
+    return Table(suite, task, tuple(records), tuple(columns.values()), rows, apart)
+
+
+_Key = tuple[str, str, str]  # metric, variant, settings
+
+
+def _gather(records: Sequence[Record], suite: str, task: str) -> dict[_Key, _Found]:
+    """Results by column. What failed, and the reference, may lack settings: they join the columns of their metric."""
+    found: dict[_Key, _Found] = {}
+    every = [(i, r) for i, record in enumerate(records) for r in record.results if (r.suite, r.task) == (suite, task)]
+
+    def is_loose(r: Result) -> bool:
+        return r.status != "ok" or r.generator == REFERENCE
+
+    for index, r in (item for item in every if not is_loose(item[1])):
+        key = (r.metric, r.variant, canonical(r.settings))
+        found.setdefault(key, _Found(r)).by_system[index, r.generator] = r
+    for index, r in (item for item in every if is_loose(item[1])):
+        exact = (r.metric, r.variant, canonical(r.settings))
+        fitting = [exact] if exact in found else [k for k in found if k[:2] == exact[:2]]
+        for key in fitting or [exact]:
+            found.setdefault(key, _Found(r)).by_system.setdefault((index, r.generator), r)
+    return found
+
+
+def _alone(key: _Key, found: Mapping[_Key, _Found]) -> bool:
+    return sum(other[:2] == key[:2] for other in found) == 1
+
+
+def _columns(found: Mapping[_Key, _Found]) -> dict[_Key, Column]:
+    """Columns in reading order: main metrics first, then as the table of metrics has them."""
+
+    def place(key: _Key) -> tuple[int, int]:
+        main = MAIN_METRICS.index(key[0]) if key[0] in MAIN_METRICS else len(MAIN_METRICS)
+        return main, describe(key[0]).order
+
+    columns = {}
+    for key in sorted(found, key=place):
+        metric, variant, settings = key
+        variants = list(dict.fromkeys(k[1] for k in found if k[0] == metric))
+        siblings = [json.loads(k[2]) for k in found if k[:2] == key[:2]]
+        example = found[key].example
+        columns[key] = Column(
+            metric=metric,
+            variant=variant,
+            unit=example.unit,
+            direction=example.direction,
+            settings=settings,
+            title=describe(metric).title,
+            family=describe(metric).family,
+            main=is_main(metric, variant, variants),
+            qualifier=_qualifier(json.loads(settings), siblings),
+            decimals=column_decimals(found[key].by_system.values()),
+        )
+    return columns
+
+
+def _qualifier(settings: Mapping[str, Any], siblings: Sequence[Mapping[str, Any]]) -> str:
+    """The settings in which columns of one metric and variant differ."""
+    keys = {k for s in siblings for k in s if any(o.get(k) != s[k] for o in siblings)}
+    return ", ".join(f"{k.replace('_', ' ')} {settings.get(k, 'none')}" for k in sorted(keys))
+
+
+def _systems(records: Sequence[Record], suite: str, task: str) -> list[tuple[int, str]]:
+    """(record, generator) for each row: one reference, then the systems in the order of the results."""
+    every = [
+        (index, generator)
+        for index, record in enumerate(records)
+        for generator in dict.fromkeys(r.generator for r in record.results if (r.suite, r.task) == (suite, task))
+    ]
+    references = [s for s in every if s[1] == REFERENCE]
+    return references[:1] + [s for s in every if s[1] != REFERENCE]
+
+
+def _column_cells(
+    column: Column,
+    found: _Found,
+    records: Sequence[Record],
+    systems: Sequence[tuple[int, str]],
+    alone: bool,
+) -> list[Cell]:
+    """The cells of one column, in the order of ``systems``."""
+    of_reference = next((r for (_, g), r in found.by_system.items() if g == REFERENCE and r.status == "ok"), None)
+    reference = of_reference.value if of_reference else None
+    merit = {
+        system: _merit(result.value, column.direction, reference)
+        for system, result in found.by_system.items()
+        if system[1] != REFERENCE and result.status == "ok" and result.value is not None
+    }
+    ranked = sorted((s for s in merit if not math.isnan(merit[s])), key=lambda s: -merit[s])
+    pairs = _tested_pairs(column, records, alone)
+    real = {pair for pair, p in pairs.items() if p < LEVEL}
+    groups = _letters(ranked, real) if any(set(pair) <= set(ranked) for pair in pairs) else {}
+    best = {s for s in ranked if merit[s] == merit[ranked[0]]}
+    clear = len(best) == 1 and len(ranked) > 1 and frozenset(ranked[:2]) in real
+    cells = []
+    for system in systems:
+        result = found.by_system.get(system)
+        if system[1] == REFERENCE:
+            cells.append(Cell(of_reference or result))
+            continue
+        distance = None
+        if column.direction == "closer" and result and result.value is not None and reference is not None:
+            distance = result.value - reference
+        cells.append(
+            Cell(result, distance, system in best, clear and system == ranked[0], groups.get(system, ""))
+        )
+    return cells
+
+
+def _merit(value: float | None, direction: Direction, reference: float | None) -> float:
+    """Larger is better; NaN where a value cannot be ranked."""
+    if value is None or (direction == "closer" and reference is None):
+        return math.nan
+    if direction == "closer":
+        assert reference is not None
+        return -abs(value - reference)
+    return value if direction == "higher" else -value
+
+
+_System = tuple[int, str]
+
+
+def _tested_pairs(column: Column, records: Sequence[Record], alone: bool) -> dict[frozenset[_System], float]:
+    """Holm's p of each pair of systems that was compared in this column."""
+    return {
+        frozenset(((index, c.left), (index, c.right))): c.p_holm
+        for index, record in enumerate(records)
+        for c in record.comparisons
+        if c.p_holm is not None and REFERENCE not in (c.left, c.right) and _belongs(c, column, record, alone)
+    }
+
+
+def _belongs(c: Comparison, column: Column, record: Record, alone: bool) -> bool:
+    same = (c.metric, c.variant) == (column.metric, column.variant)
+    return same and (alone or canonical(c.settings) == column.settings)
+
+
+def _letters(ranked: Sequence[_System], real: set[frozenset[_System]]) -> dict[_System, str]:
+    names = {system: str(place) for place, system in enumerate(ranked)}
+    different = [(names[a], names[b]) for a, b in combinations(ranked, 2) if frozenset((a, b)) in real]
+    by_name = letters(list(names.values()), different)
+    return {system: by_name[name] for system, name in names.items()}

@@ -1,0 +1,195 @@
+"""Figures for the page (SVG) and for papers (PDF and SVG), drawn with matplotlib.
+
+Colour-blind safe (Okabe and Ito 2008), and every system has a marker and a dash of its own as well, so that the
+figures survive grey-scale print. Text stays text; fonts are embedded in the PDF (Type 42).
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.results import REFERENCE
+from reports.catalogue import DIRECTION_WORDS
+from reports.comparison import Table
+from reports.pianorolls import pitch_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+INK, FAINT = "#1b1f24", "#c9ced6"  # the page exchanges these for its own text and line colours
+NARROW, WIDE = 3.4, 7.0  # inches: one column, two columns
+BIN = 2  # pitches in a bin, odd pitch first, as in ES-Net's Fig. 3
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A finished figure. ``alternative`` says in words what it shows."""
+
+    name: str
+    title: str
+    alternative: str
+    svg: str
+    pdf: bytes
+    wide: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    colour: str
+    marker: str
+    dash: Any
+
+
+def looks(systems: Sequence[str]) -> dict[str, Look]:
+    """Colour, marker and dash of each system; the same in all figures of a report."""
+    return {
+        system: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[(i // len(COLOURS) + i) % len(DASHES)])
+        for i, system in enumerate(s for s in systems if s != REFERENCE)
+    }
+
+
+def pitch_histogram(cells: Mapping[str, NDArray[np.float64]], look: Mapping[str, Look], name: str) -> Drawing | None:
+    """Share of note cells per two-pitch bin, the reference as bars and a line for each system (ES-Net Fig. 3)."""
+    shares = {system: _shares(counts) for system, counts in cells.items() if counts.sum() > 0}
+    if not shares:
+        return None
+    occupied = np.flatnonzero(sum(shares.values()))
+    first, last = int(occupied[0]), int(occupied[-1])
+    bins = np.arange(first, last + 1)
+    systems = [s for s in shares if s != REFERENCE]
+    with _canvas(WIDE, 3.0 + 0.16 * math.ceil(len(shares) / 4)) as (figure, axes):
+        if REFERENCE in shares:
+            axes.bar(bins, 100 * shares[REFERENCE][first : last + 1], width=0.92, color=FAINT, label="reference")
+        for system in systems:
+            style = look[system]
+            axes.plot(
+                bins, 100 * shares[system][first : last + 1], color=style.colour, linestyle=style.dash,
+                marker=style.marker, markersize=3.5, linewidth=1.3, label=_legend_name(system),
+            )  # fmt: skip
+        ticks = [b for b in bins if 0 < b and (2 * b - 1) // 12 != (2 * b + 1) // 12]
+        axes.set_xticks(ticks, [pitch_name((2 * b + 1) // 12 * 12).replace("♯", "#") for b in ticks])
+        axes.set_xlim(first - 0.8, last + 0.8)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("Pitch, in bins of two semitones")
+        axes.set_ylabel("Share of note cells (%)")
+        handles, labels = axes.get_legend_handles_labels()
+        order = sorted(range(len(labels)), key=lambda i: labels[i] != REFERENCE)
+        figure.legend(
+            [handles[i] for i in order], [labels[i] for i in order], loc="outside upper left", ncols=4, frameon=False
+        )
+        words = f"Share of note cells in each two-semitone bin, {pitch_name(2 * first)} to {pitch_name(min(2 * last, 127))}"
+        return _drawing(figure, name, "Pitch histogram", f"{words}, for {', '.join(shares)}.", wide=True)
+
+
+def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(65,): shares of the bins (-, 0), (1, 2), (3, 4), ..., (127, -)."""
+    padded = np.concatenate([[0], counts, [0]]).reshape(-1, BIN).sum(axis=1)
+    return padded / counts.sum()
+
+
+def intervals(table: Table, place: int, look: Mapping[str, Look], name: str) -> Drawing | None:
+    """Every system's value and 95 % interval on one metric, the reference's as a band; None if nothing is finite."""
+    column = table.columns[place]
+    shown = [
+        (row, row.cells[place].result)
+        for row in table.rows
+        if (r := row.cells[place].result) and r.status == "ok" and r.value is not None and math.isfinite(r.value)
+    ]
+    systems = [(row, result) for row, result in shown if not row.is_reference]
+    if not systems:
+        return None
+    with _canvas(NARROW, 0.95 + 0.24 * len(systems)) as (figure, axes):
+        for row, result in shown:
+            if row.is_reference and result and result.value is not None:
+                low, high = _ends(result.ci95, result.value)
+                axes.axvspan(low, high, color=FAINT, linewidth=0)
+                axes.axvline(result.value, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
+                axes.annotate("reference", (result.value, 1), (0, 2), xycoords=("data", "axes fraction"),
+                              textcoords="offset points", ha="center", va="bottom", fontsize=7)  # fmt: skip
+        for height, (row, result) in enumerate(reversed(systems)):
+            assert result is not None
+            assert result.value is not None
+            low, high = _ends(result.ci95, result.value)
+            style = look[row.generator]
+            axes.plot([low, high], [height, height], color=style.colour, linewidth=1.6, solid_capstyle="butt")
+            axes.plot(result.value, height, marker=style.marker, color=style.colour, markersize=5)
+        axes.set_yticks(range(len(systems)), [_legend_name(row.system) for row, _ in reversed(systems)])
+        axes.set_ylim(-0.6, len(systems) - 0.4)
+        axes.margins(x=0.08)
+        axes.locator_params(axis="x", nbins=5)
+        unit = f" ({column.unit})" if column.unit else ""
+        axes.set_xlabel(_plain(f"{column.title}{unit}, {DIRECTION_WORDS[column.direction]}"))
+        axes.grid(axis="x", color=FAINT, linewidth=0.5)
+        axes.set_axisbelow(True)
+        words = "; ".join(f"{row.system} {result.value:.4g}" for row, result in shown if result and result.value is not None)
+        return _drawing(figure, name, column.title, f"{column.title} with 95 % intervals: {words}.", wide=False)
+
+
+def _ends(ci95: tuple[float, float] | None, value: float) -> tuple[float, float]:
+    low, high = ci95 or (value, value)
+    return (low if math.isfinite(low) else value), (high if math.isfinite(high) else value)
+
+
+def _legend_name(system: str) -> str:
+    return _plain(system if len(system) <= 26 else f"{system[:25]}…")
+
+
+def _plain(text: str) -> str:
+    """Without matplotlib's mathematics, and without its rule that a leading underscore hides a label."""
+    return re.sub(r"^_", "\u200b_", text.replace("$", r"\$"))
+
+
+@contextmanager
+def _canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
+    """A figure with our settings; no state of pyplot is touched."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    settings = {
+        "pdf.fonttype": 42,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "evalkit",
+        "font.family": "DejaVu Sans",  # ships with matplotlib: the same figure on every machine
+        "font.size": 8,
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "text.color": INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.7,
+        "legend.fontsize": 7.5,
+    }
+    with mpl.rc_context(settings):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, figure.subplots()
+
+
+def _drawing(figure: Figure, name: str, title: str, alternative: str, *, wide: bool) -> Drawing:
+    svg, pdf = io.StringIO(), io.BytesIO()
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    figure.savefig(pdf, format="pdf", metadata={"CreationDate": None}, transparent=True)
+    return Drawing(name, title, alternative, svg.getvalue(), pdf.getvalue(), wide)
+
+
+def inline(drawing: Drawing) -> str:
+    """The SVG for the page: its own ids, the page's colours and font; the alternative text stands beside it."""
+    svg = drawing.svg[drawing.svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{drawing.name}-", svg)
+    svg = svg.replace(INK, "currentColor").replace(FAINT, "var(--rule)").replace("font-family: 'DejaVu Sans'; ", "")
+    return re.sub(r'(<svg [^>]*?)width="[^"]*" height="[^"]*"', r'\1aria-hidden="true"', svg, count=1)

@@ -1,0 +1,57 @@
+"""Numbers as text: as many digits as the interval supports."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from statistics import median_low
+
+from evalkit.results import Result
+
+MOST_DECIMALS = 6
+
+
+def column_decimals(results: Iterable[Result]) -> int:
+    """Decimals for a column: two significant digits of the typical half interval; without intervals, of the values.
+
+    One number for the whole column, so that its values line up and none looks better measured than its neighbour.
+    """
+    known = [r for r in results if r.value is not None and math.isfinite(r.value)]
+    half_widths = [(r.ci95[1] - r.ci95[0]) / 2 for r in known if r.ci95 is not None]
+    needed = [1 - math.floor(math.log10(w)) for w in half_widths if math.isfinite(w) and w > 0]
+    if not needed:
+        needed = [_digits(float(r.value)) for r in known if r.value is not None] or [0]
+        return min(max(needed), MOST_DECIMALS)
+    return min(max(median_low(needed), 0), MOST_DECIMALS)
+
+
+def _digits(value: float) -> int:
+    """Decimals that show a value without an interval: none for a count, else three significant digits."""
+    if value == round(value):
+        return 0
+    return max(0, 2 - math.floor(math.log10(abs(value))))
+
+
+def number(value: float | None, decimals: int) -> str:
+    """``0.787``, ``∞``, ``undefined``; a value that would round to nothing is written in scientific form."""
+    if value is None or math.isnan(value):
+        return "undefined"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    text = f"{value:.{decimals}f}"
+    if value and not float(text):
+        return f"{value:.1e}"
+    return text.removeprefix("-") if not float(text) else text
+
+
+def interval(ci95: tuple[float, float] | None, decimals: int) -> str | None:
+    """``[0.775, 0.800]``; None where there is none."""
+    if ci95 is None or any(math.isnan(end) for end in ci95):
+        return None
+    low, high = (number(end, decimals) for end in ci95)
+    return f"[{low}, {high}]"
+
+
+def minus(text: str) -> str:
+    """With the minus sign of print instead of the hyphen, and a power of ten for ``e``."""
+    return text.replace("-", "−")

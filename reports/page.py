@@ -1,0 +1,200 @@
+"""The report folder: ``index.html`` and everything beside it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit import __version__
+from evalkit.errors import UserError
+from evalkit.results import REFERENCE, write_atomically
+from reports import figures
+from reports.catalogue import DIRECTION_ARROWS, DIRECTION_WORDS, Description, describe, plain
+from reports.comparison import Table, split, tables
+from reports.formatting import interval, minus, number
+from reports.listening import sample_groups, slug
+from reports.published import published_tables
+from reports.records import Record
+from reports.significance import LEVEL
+from reports.tables import tex, tidy_csv
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One task: the first table, the further ones by family, and the figures."""
+
+    table: Table
+    main: Table
+    others: list[tuple[str, Table]]
+    drawings: list[figures.Drawing]
+    verdict: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A cell without a number, and why."""
+
+    system: str
+    metric: str
+    status: str
+    reason: str
+
+
+def write_report(records: Sequence[Record], out: Path, command: str) -> list[str]:
+    """Write the whole folder; returns sentences about what the page had to leave out."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; --out names a folder")
+    made = tables(records)
+    systems = list(dict.fromkeys(g for record in records for g in record.generators))
+    look = figures.looks(systems)
+    sections = [_section(table, index, look) for index, table in enumerate(made)]
+    histograms = _histograms(records, look)
+    try:
+        downloads = _copy_results(records, out)
+        groups, notes = sample_groups(records, out)
+        drawings = [d for d in histograms if d] + [d for s in sections for d in s.drawings]
+        for drawing in drawings:
+            write_atomically(out / "figures" / f"{drawing.name}.pdf", drawing.pdf)
+            write_atomically(out / "figures" / f"{drawing.name}.svg", drawing.svg)
+        write_atomically(out / "tables.tex", tex(made))
+        write_atomically(out / "tables.csv", tidy_csv(records))
+        page = _environment().get_template("index.html.j2").render(
+            title=_title(records),
+            records=records,
+            systems=systems,
+            sections=sections,
+            histograms=histograms,
+            groups=groups,
+            notes=notes,
+            copies=[(g, record.label, rows) for record in records for g, rows in record.copies.items() if rows],
+            problems=problems(records),
+            metrics=_metrics(records),
+            published=published_tables(records),
+            downloads=downloads,
+            command=command,
+            version=__version__,
+            level=LEVEL,
+        )  # fmt: skip
+        write_atomically(out / "index.html", page)
+    except OSError as error:
+        raise UserError(f"{error.filename or out}: cannot be written: {error.strerror}") from error
+    return notes
+
+
+def problems(records: Sequence[Record]) -> list[Problem]:
+    """Everything that failed or does not apply, each reason once per system."""
+    every = (
+        Problem(r.generator, f"{describe(r.metric).title}{_detail(r.variant)}", plain(r.status), r.reason or "no reason given")
+        for record in records
+        for r in record.results
+        if r.status != "ok"
+    )
+    return list(dict.fromkeys(every))
+
+
+def _section(table: Table, index: int, look: Mapping[str, figures.Look]) -> Section:
+    main, others = split(table)
+    drawn = [
+        figures.intervals(main, place, look, f"{slug(f'{table.task}-{c.metric}-{c.variant}')}-{index}-{place}")
+        for place, c in enumerate(main.columns)
+    ]
+    return Section(table, main, others, [d for d in drawn if d], verdict(main))
+
+
+def verdict(table: Table) -> list[str]:
+    """The answer in sentences: who is clearly best on what, and where nobody is."""
+    if not table.tested:
+        return []
+    winners: dict[str, list[str]] = {}
+    undecided = []
+    for place, column in enumerate(table.columns):
+        name = f"{column.title}{_detail(column.variant)}"
+        winner = next((row.system for row in table.rows if row.cells[place].clear), None)
+        if winner is not None:
+            winners.setdefault(winner, []).append(name)
+        elif any(row.cells[place].letters for row in table.rows):
+            undecided.append(name)
+    sentences = [f"{system} is clearly best on {_listed(names)}." for system, names in winners.items()]
+    if undecided:
+        sentences.append(f"On {_listed(undecided)} the best two systems are not shown to differ.")
+    return sentences
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _detail(variant: str) -> str:
+    return "" if variant == "correct" else f" ({plain(variant)})"
+
+
+def _histograms(records: Sequence[Record], look: Mapping[str, figures.Look]) -> list[figures.Drawing | None]:
+    return [
+        figures.pitch_histogram(_ordered(record.pitch_cells), _complete(look, record.pitch_cells), f"pitch-histogram-{i}")
+        for i, record in enumerate(records)
+    ]
+
+
+def _ordered(cells: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    return {system: cells[system] for system in sorted(cells, key=lambda s: s != REFERENCE)}
+
+
+def _complete(look: Mapping[str, figures.Look], systems: Mapping[str, Any]) -> Mapping[str, figures.Look]:
+    """Looks also for systems that have pitches but no result."""
+    return look if all(s in look for s in systems if s != REFERENCE) else figures.looks([*look, *systems])
+
+
+def _metrics(records: Sequence[Record]) -> list[tuple[Description, list[str], list[str]]]:
+    """Each metric that occurs: its description, the variants and units in the results."""
+    rows: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    for r in (r for record in records for r in record.results):
+        variants, units = rows.setdefault(r.metric, ({}, {}))
+        variants[r.variant] = None
+        units[r.unit] = None
+    described = [(describe(metric), list(v), [u for u in units if u]) for metric, (v, units) in rows.items()]
+    return sorted(described, key=lambda row: row[0].order)
+
+
+def _copy_results(records: Sequence[Record], out: Path) -> list[tuple[str, str]]:
+    """(address, name) of each record's results.json, copied beside the page unless it lies there."""
+    links = []
+    for index, record in enumerate(records):
+        if record.path.resolve() == out.resolve():
+            links.append(("results.json", record.label))
+            continue
+        target = out / "results" / f"{slug(record.label)}-{index}.json"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(record.path / "results.json", target)
+        links.append((f"results/{target.name}", record.label))
+    return links
+
+
+def _title(records: Sequence[Record]) -> str:
+    suites = dict.fromkeys(r.suite for record in records for r in record.results)
+    return f"Evaluation: {', '.join(plain(s) for s in suites)}"
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("reports", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "value": lambda value, decimals: minus(number(value, decimals)),
+        "signed": lambda value, decimals: minus(number(value, decimals) if value <= 0 else f"+{number(value, decimals)}"),
+        "interval": lambda ci95, decimals: minus(interval(ci95, decimals) or ""),
+        "plain": plain,
+        "inline_svg": figures.inline,
+    }
+    environment.globals |= {"arrows": DIRECTION_ARROWS, "direction_words": DIRECTION_WORDS, "REFERENCE": REFERENCE}
+    return environment

@@ -1,0 +1,162 @@
+"""Finished results directories, read and checked; nothing here computes a number.
+
+The contract is that of ``evalkit.results``: ``results.json`` must be there, ``timing.json``, ``figures.json`` and
+``samples/GENERATOR/NAME.mid`` may be.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.errors import UserError
+from evalkit.results import REFERENCE, SCHEMA, Comparison, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A passage that a generated piece shares with a piece of the training set."""
+
+    piece: str
+    source: str
+    bars: float  # length of the passage
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """One results directory. ``label`` tells it from the others in the same report."""
+
+    path: Path
+    label: str
+    provenance: Mapping[str, Any]
+    timing: Mapping[str, Any]
+    results: tuple[Result, ...]
+    comparisons: tuple[Comparison, ...]
+    pitch_cells: Mapping[str, NDArray[np.float64]]  # generator -> (128,) note cells
+    copies: Mapping[str, tuple[Copy, ...]]
+    samples: Mapping[str, tuple[Path, ...]]  # generator -> MIDI files, by name
+
+    @property
+    def generators(self) -> tuple[str, ...]:
+        """Reference first, then in the order of the results."""
+        names = dict.fromkeys(r.generator for r in self.results)
+        return tuple(sorted(names, key=lambda name: name != REFERENCE))
+
+    @property
+    def reference(self) -> str | None:
+        """What everything was compared with (``corpus:split`` or a folder), where the record says so."""
+        names = (r.settings.get("reference") for r in self.results)
+        name = next((n for n in names if n), self.provenance.get("reference"))
+        return name if isinstance(name, str) else None
+
+
+def read_records(paths: Sequence[Path]) -> list[Record]:
+    """The records of several directories; a directory that is not a finished one is a UserError."""
+    resolved = [path.resolve() for path in paths]
+    for index, path in enumerate(resolved):
+        if path in resolved[:index]:
+            raise UserError(f"{paths[index]} is given twice")
+    names = [path.name for path in resolved]
+    labels = [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]
+    return [read_record(path, label) for path, label in zip(paths, labels, strict=True)]
+
+
+def read_record(path: Path, label: str) -> Record:
+    """The record of one directory; UserError with one sentence for anything that is missing or broken."""
+    if not path.is_dir():
+        raise UserError(f"{path}: no such directory of results")
+    file = path / "results.json"
+    if not file.is_file():
+        raise UserError(f"{path}: has no results.json; is it the --out of a finished 'evalkit run' or 'score --report'?")
+    document = _json_object(file)
+    if document.get("schema") != SCHEMA:
+        raise UserError(f"{file}: schema is {document.get('schema')!r}, this version reads {SCHEMA}")
+    results = _typed(file, document, "results", Result)
+    if not results:
+        raise UserError(f"{file}: holds no results")
+    timing, figures = (_json_object(path / name, optional=True) for name in ("timing.json", "figures.json"))
+    return Record(
+        path=path,
+        label=label,
+        provenance=_mapping(file, document, "provenance"),
+        timing=timing,
+        results=tuple(results),
+        comparisons=tuple(_typed(file, document, "comparisons", Comparison)),
+        pitch_cells=_pitch_cells(path / "figures.json", figures),
+        copies={
+            generator: tuple(_typed(path / "figures.json", {"copies": rows}, "copies", Copy))
+            for generator, rows in _mapping(path / "figures.json", figures, "copies").items()
+        },
+        samples=_samples(path / "samples", dict.fromkeys(r.generator for r in results)),
+    )
+
+
+def _json_object(file: Path, optional: bool = False) -> dict[str, Any]:
+    if optional and not file.is_file():
+        return {}
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read: {error}") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{file}: is not valid JSON (line {error.lineno}: {error.msg}); was it cut short?") from error
+    if not isinstance(document, dict):
+        raise UserError(f"{file}: must hold a JSON object, not a {type(document).__name__}")
+    return document
+
+
+def _mapping(file: Path, document: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = document.get(key) or {}
+    if not isinstance(value, dict):
+        raise UserError(f"{file}: {key} must be an object, not a {type(value).__name__}")
+    return value
+
+
+def _typed(file: Path, document: Mapping[str, Any], key: str, kind: type) -> list[Any]:
+    """``document[key]`` as a list of dataclass instances; the first wrong key is named."""
+    from pydantic import TypeAdapter, ValidationError
+
+    rows = document.get(key, [])
+    if isinstance(rows, list):
+        rows = [_with_nan(row) for row in rows]
+    try:
+        return TypeAdapter(list[kind]).validate_python(rows)  # type: ignore[valid-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = key + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"])
+        raise UserError(f"{file}: {where}: {first['msg']}") from error
+
+
+def _with_nan(row: Any) -> Any:
+    """An interval of which JSON could not say an end (null) gets NaN back."""
+    if isinstance(row, dict) and isinstance(row.get("ci95"), list):
+        return row | {"ci95": [math.nan if end is None else end for end in row["ci95"]]}
+    return row
+
+
+def _pitch_cells(file: Path, figures: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+    cells = {}
+    for generator, counts in _mapping(file, figures, "pitch_cells").items():
+        try:
+            cells[generator] = np.asarray(counts, dtype=np.float64)
+        except (TypeError, ValueError):
+            cells[generator] = np.empty(0)
+        if cells[generator].shape != (128,):
+            raise UserError(f"{file}: pitch_cells.{generator} must be 128 counts, one for each MIDI pitch")
+    return cells
+
+
+def _samples(folder: Path, generators: Mapping[str, None]) -> dict[str, tuple[Path, ...]]:
+    """Sample files under the generators' own names; a folder cannot be called by a name with a slash."""
+    names = {name.replace("/", "_"): name for name in generators}
+    folders = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    found = {names.get(p.name, p.name): tuple(sorted(p.glob("*.mid"))) for p in folders}
+    order = {name: position for position, name in enumerate(generators)}
+    return {name: found[name] for name in sorted(found, key=lambda n: order.get(n, len(order))) if found[name]}

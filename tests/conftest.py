@@ -1,0 +1,121 @@
+"""Fixtures that several files of tests share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evalkit.music.midi import write_midi
+from evalkit.music.notes import Piece, note_array
+from evalkit.results import REFERENCE, Comparison, Result, results_document, to_json, write_atomically
+
+NASTY = "<b>bold</b> & 100% $x_1$ #{~}^\\ with a name that goes on for longer than anybody would like it to"
+SYSTEMS = ("es-net", "coconet", "orderless-nade", "ngram", NASTY)
+# metric, variants, unit, direction, reference's true value, spread between pieces, distance of each system from it
+METRICS = (
+    ("pitch_classes", ("correct", "published"), "pitch classes", "closer", 12.0, 0.0, (0, 0, 0, 0, -2)),
+    ("pitches", ("correct", "published"), "pitches", "closer", 46.0, 1.5, (0, 0, 9, -3, 20)),
+    ("in_scale_rate", ("correct", "published"), "share of note cells", "closer", 0.787, 0.05, (0.01, -0.02, 0.05, 0.1, -0.2)),
+    ("polyphonic_rate", ("correct", "published"), "share of steps", "closer", 0.917, 0.08, (0.0, -0.03, -0.15, -0.2, -0.5)),
+    ("bhattacharyya", ("correct",), "nats", "lower", 0.0, 0.01, (0.028, 0.021, 0.049, 0.08, math.inf)),
+    ("ks_pitch", ("correct", "published"), "", "lower", 0.0, 0.02, (0.03, 0.02, 0.05, 0.11, 0.4)),
+    ("wasserstein_pitch", ("correct",), "semitones", "lower", 0.0, 0.4, (0.5, 0.4, 1.1, 2.2, 5.0)),
+    ("nll", ("teacher_forced",), "nats per token", "lower", math.nan, 0.1, (0.4, 0.6, 0.9, 1.3, math.nan)),
+    ("pitch_range", ("correct",), "semitones", "closer", 31.0, 4.0, (0.4, 1.0, 3.0, -8.0, 20.0)),
+    ("groove_consistency", ("correct",), "", "closer", 0.95, 0.02, (0.0, -0.01, -0.02, 0.01, -0.4)),
+    ("copied_bars", ("correct",), "bars", "lower", 0.0, 0.8, (1.1, 0.6, 0.7, 3.9, 0.0)),
+    ("a_metric_from_elsewhere", ("correct",), "<i>units</i> & _more_", "higher", 3.0, 9.0, (1, 2, 3, 4, 5)),
+)  # fmt: skip
+
+
+def _results(rng: np.random.Generator, n: int, reference: str) -> tuple[list[Result], list[Comparison]]:
+    """Normal estimates round the values above, their intervals, and Holm's p of every pair."""
+    results, comparisons = [], []
+    for metric, variants, unit, direction, centre, spread, offsets in METRICS:
+        settings = {"reference": reference, "resamples": 1000}
+        for variant in variants:
+            error = spread / math.sqrt(n)
+            known = {}
+            for system, offset in zip((REFERENCE, *SYSTEMS), (0.0, *offsets), strict=True):
+                base = 0.0 if math.isnan(centre) and system != REFERENCE else centre
+                value = base + offset + (rng.normal(0, error) if error else 0.0)
+                if unit in ("pitches", "pitch classes") and math.isfinite(value):
+                    value = float(round(value))
+                finite = math.isfinite(value)
+                ci95 = (value - 2 * error, value + 2 * error) if finite else None
+                results.append(
+                    Result("score", "score", system, metric, variant, value, ci95, n, unit, direction, settings)
+                )
+                known[system] = value
+            comparisons += _comparisons(metric, variant, direction, known, error, settings)
+    lost = {"suite": "score", "task": "score", "variant": "correct", "value": None, "ci95": None, "n": 0}
+    results += [
+        Result(generator="es-net", metric="edit_log_likelihood", unit="nats per edit", direction="higher",
+               status="failed", reason="RuntimeError: shard 3 of <4> died & was given up", **lost),
+        Result(generator="ngram", metric="edit_log_likelihood", unit="nats per edit", direction="higher",
+               status="not_applicable", reason="ngram does not propose edits (ProposesEdits)", **lost),
+    ]  # fmt: skip
+    return results, comparisons
+
+
+def _comparisons(metric, variant, direction, known, error, settings) -> list[Comparison]:
+    merit = {s: abs(v - known[REFERENCE]) if direction == "closer" else v for s, v in known.items() if s != REFERENCE}
+    found = []
+    for left, right in combinations(SYSTEMS, 2):
+        difference = merit[left] - merit[right]
+        scale = error * math.sqrt(2)
+        p = math.nan if not math.isfinite(difference) else float(difference == 0)
+        if scale and math.isfinite(difference):
+            p = math.erfc(abs(difference) / scale / math.sqrt(2))
+        found.append((left, right, difference, p))
+    order = sorted((p, i) for i, (*_, p) in enumerate(found) if not math.isnan(p))
+    holm, highest = {}, 0.0
+    for rank, (p, i) in enumerate(order):
+        highest = max(highest, min(1.0, p * (len(order) - rank)))
+        holm[i] = highest
+    return [
+        Comparison("score", "score", metric, variant, left, right, difference, None, p, holm.get(i), False, settings)
+        for i, (left, right, difference, p) in enumerate(found)
+    ]
+
+
+def _chorale(rng: np.random.Generator, name: str, bars: int = 8) -> Piece:
+    """Four voices in quarter notes, on a scale."""
+    beats = bars * 4
+    scale = np.array([0, 2, 4, 5, 7, 9, 11])
+    steps = np.clip(rng.integers(-1, 2, (4, beats)).cumsum(axis=1), -4, 4)
+    pitch = np.array([48, 55, 60, 67])[:, None] + scale[steps % 7] + 12 * (steps // 7)
+    onset = np.tile(np.arange(beats) * 4, 4)
+    return Piece(name, 4, note_array(onset, np.full(4 * beats, 4), pitch.ravel()), beats * 4)
+
+
+@pytest.fixture(scope="session")
+def write_run() -> Callable[..., Path]:
+    """A function that writes a finished results directory with five systems and all that can be odd about one."""
+
+    def write(folder: Path, *, seed: int = 0, n: int = 77, reference: str = "jsb:train", bars: int = 8) -> Path:
+        rng = np.random.default_rng(seed)
+        results, comparisons = _results(rng, n, reference)
+        provenance = {"command": "score", "seed": seed, "reference": reference, "versions": {"evalkit": "0.1.0"}}
+        write_atomically(folder / "results.json", to_json(results_document(provenance, results, comparisons)))
+        write_atomically(folder / "timing.json", to_json({"started": "2026-01-01T00:00:00+00:00", "duration_s": 1.5}))
+        cells = {
+            system: np.bincount(np.clip(np.rint(rng.normal(62 + i, 9 + 2 * i, 20_000)), 0, 127).astype(int), minlength=128)
+            for i, system in enumerate((REFERENCE, *SYSTEMS))
+        }
+        copies = {"ngram": [{"piece": "bwv_1", "source": "BWV <269> & more", "bars": 3}]}
+        figures = {"pitch_cells": {s: c.tolist() for s, c in cells.items()}, "copies": copies}
+        write_atomically(folder / "figures.json", to_json(figures))
+        for system in (REFERENCE, "es-net", "coconet", NASTY):
+            for name in ("bwv_1", "bwv_2") if system != NASTY else ("own <piece>",):
+                out = folder / "samples" / system.replace("/", "_") / f"{name}.mid"
+                out.parent.mkdir(parents=True, exist_ok=True)
+                write_midi(_chorale(rng, name, bars), out)
+        return folder
+
+    return write
