@@ -1,1 +1,8 @@
 """One task per file: what is asked of a generator, and what is recorded of its answer."""
+
+from __future__ import annotations
+
+from evalkit.bench.tasks.samples import SamplesTask
+from evalkit.bench.tasks.task import Task
+
+TASKS: dict[str, type[Task]] = {"samples": SamplesTask}

@@ -1,0 +1,288 @@
+"""Running a suite: plan the shards, execute what has no record yet, reduce all records to results.
+
+A run leaves in its directory what ``evalkit.results`` describes, and beside it
+
+    records/suite.json       which suite, seed and data the directory is for
+    records/XX/KEY.npz       one record per finished shard (``evalkit.bench.records``)
+
+Records are only ever added, under keys made of what they depend on, and everything else is computed from them. So a run
+that is killed and started again does what is missing and ends with the same bytes. Failures are not kept: a shard that
+failed is asked again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+from evalkit import __version__
+from evalkit.bench.directory import claimed, write_samples
+from evalkit.bench.executors import Description, Failure, Job, execute
+from evalkit.bench.provenance import provenance
+from evalkit.bench.records import read_record, record_key, record_text, write_record
+from evalkit.bench.suite import Suite
+from evalkit.bench.tasks.task import Context, Payload, Reduced, Shard, Task
+from evalkit.datasets.pieces import PieceSet, open_pieces
+from evalkit.errors import UserError
+from evalkit.protocols import GeneratorInfo, fingerprint
+from evalkit.results import REFERENCE, Result, results_document, to_json, write_atomically
+
+Advance = Callable[[str, int], None]  # generator, pieces done
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """One generator's part of a run."""
+
+    description: Description | None = None
+    keys: dict[Shard, str] = field(default_factory=dict)  # of their records
+    failures: dict[Shard, str] = field(default_factory=dict)  # the reasons
+    broken: str | None = None  # why the generator could not be loaded
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What there is to do; the shards are the same for every generator."""
+
+    suite: Suite
+    limit: int | None
+    device: str
+    reference: PieceSet
+    inputs: PieceSet
+    shards: Mapping[str, Sequence[Shard]]  # by the task's title
+    jobs: Sequence[Job]
+
+    @property
+    def size(self) -> int:
+        """Pieces of all shards of all generators."""
+        return len(self.jobs) * sum(s.stop - s.start for shards in self.shards.values() for s in shards)
+
+
+def make_plan(suite: Suite, *, limit: int | None = None, device: str = "auto") -> Plan:
+    """Open the data and cut the work into shards; ``UserError`` where the data cannot be had."""
+    if not suite.generators:
+        raise UserError(f"the suite {suite.name!r} names no generators: give some with --generators")
+    defaults: dict[str, Any] = {"representation": suite.representation}
+    if suite.data.corpus is not None:
+        defaults |= {"corpus": suite.data.corpus, "split": suite.data.reference}
+    return Plan(
+        suite,
+        limit,
+        device,
+        _open(suite, suite.data.reference),
+        _open(suite, suite.data.inputs),
+        {task.title: task.plan(suite.seed, limit) for task in suite.tasks},
+        [Job(entry.name, entry.spec, defaults, device) for entry in suite.generators],
+    )
+
+
+def _open(suite: Suite, split: str) -> PieceSet:
+    folder = suite.data.folder
+    return open_pieces(suite.data.spec(split) if folder is None else str((suite.folder / folder).absolute()))
+
+
+def run(
+    plan: Plan, out: Path, *, workers: int, timeout: float, advance: Advance = lambda name, n: None
+) -> dict[str, Any]:
+    """Do what is missing, write everything to ``out`` and return the document of ``results.json``."""
+    started, clock = datetime.now(UTC), time.monotonic()
+    with claimed(out, plan.suite) as records:
+        turns = run_shards(plan, records, workers=workers, timeout=timeout, advance=advance)
+        reduced = {task.title: _reduce(task, plan, turns, records) for task in plan.suite.tasks}
+        document = results_document(
+            _provenance(plan, turns, reduced),
+            [result for r in reduced.values() for result in r.results],
+            [comparison for r in reduced.values() for comparison in r.comparisons],
+        )
+        timing = {
+            "started": started.isoformat(timespec="seconds"),
+            "duration_s": round(time.monotonic() - clock, 3),
+            "workers": workers,
+        }
+        write_samples(out / "samples", reduced)
+        write_atomically(out / "figures.json", to_json(_figures(reduced)))
+        write_atomically(out / "timing.json", to_json(timing))
+        write_atomically(out / "results.json", to_json(document))
+    return document
+
+
+def run_shards(
+    plan: Plan, records: Path, *, workers: int, timeout: float, advance: Advance = lambda name, n: None
+) -> dict[str, Turn]:
+    """Execute the shards that have no record, and write theirs."""
+    turns = {job.name: Turn() for job in plan.jobs}
+    data = {"reference": plan.reference.checksum, "inputs": plan.inputs.checksum}
+    code = code_checksum()
+    texts: dict[tuple[str, Shard], str] = {}
+
+    def missing(job: Job, description: Description) -> list[Shard]:
+        turn = turns[job.name]
+        turn.description = description
+        todo = []
+        for task in plan.suite.tasks:
+            for shard in plan.shards[task.title]:
+                if task.capability not in description.capabilities:
+                    advance(job.name, shard.stop - shard.start)
+                    continue
+                text = record_text(_key_parts(plan.suite, job, description, shard, data, code))
+                turn.keys[shard], texts[job.name, shard] = record_key(text), text
+                if read_record(records, record_key(text)) is None:
+                    todo.append(shard)
+                else:
+                    advance(job.name, shard.stop - shard.start)
+        return todo
+
+    for outcome in execute(plan.jobs, missing, workers=workers, timeout=timeout, folder=plan.suite.folder):
+        turn, shard = turns[outcome.job.name], outcome.shard
+        if shard is None:
+            assert isinstance(outcome.answer, Failure)
+            turn.broken = outcome.answer.reason
+            continue
+        if isinstance(outcome.answer, Failure):
+            turn.failures[shard] = outcome.answer.reason
+        else:
+            write_record(records, texts[outcome.job.name, shard], outcome.answer)
+        advance(outcome.job.name, shard.stop - shard.start)
+    return turns
+
+
+def _key_parts(
+    suite: Suite, job: Job, description: Description, shard: Shard, data: Mapping[str, str], code: str
+) -> dict[str, Any]:
+    """Everything that can change the answer to a shard. The suite's other tasks, metrics and names cannot."""
+    inputs = [part for name in sorted(shard.inputs) for part in (name, shard.inputs[name])]
+    return {
+        "evalkit": __version__,
+        "code": code,
+        "data": dict(data),
+        "generator": {
+            "spec": job.spec,
+            "defaults": job.defaults,
+            "info": description.info,
+            "code": description.code,
+        },
+        "task": shard.task.asked(),
+        "slice": [shard.start, shard.stop],
+        "seed": shard.seed,
+        "inputs": fingerprint(*inputs),
+    }
+
+
+def code_checksum() -> str:
+    """SHA-256 of our own sources that stand between a generator and its record."""
+    package = Path(__file__).parent
+    digest = sha256()
+    for file in sorted([*(package / "tasks").glob("*.py"), *(package.parent / "music").glob("*.py")]):
+        digest.update(f"{file.name}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _reduce(task: Task, plan: Plan, turns: Mapping[str, Turn], records: Path) -> Reduced:
+    """The task's results from the generators that answered in full, and the reasons of the others."""
+    shards = plan.shards[task.title]
+    answers: dict[str, list[Payload]] = {}
+    without: dict[str, tuple[Literal["failed", "not_applicable"], str]] = {}
+    infos: dict[str, GeneratorInfo] = {}
+    for name, turn in turns.items():
+        if turn.broken is not None or turn.description is None:
+            without[name] = "failed", turn.broken or "its process ended before it was loaded"
+        elif task.capability not in turn.description.capabilities:
+            without[name] = "not_applicable", f"has no {task.capability}, which the task {task.task!r} needs"
+        elif any(shard in turn.failures for shard in shards):
+            without[name] = "failed", _failures_in_words(shards, turn.failures)
+        else:
+            answers[name] = [_stored(records, turn.keys[shard]) for shard in shards]
+            infos[name] = GeneratorInfo(**turn.description.info)
+    suite = plan.suite
+    context = Context(
+        suite.name, plan.reference, suite.data.spec(suite.data.reference), suite.seed, suite.resamples, infos
+    )
+    reduced = task.reduce(context, answers, plan.limit)
+    reduced.results.extend(_unmeasured(reduced.results, without))
+    return reduced
+
+
+def _stored(records: Path, key: str) -> Payload:
+    payload = read_record(records, key)
+    if payload is None:
+        raise UserError(f"{records}: the record {key} was removed or damaged during the run; start it again")
+    return payload
+
+
+def _failures_in_words(shards: Sequence[Shard], failures: Mapping[Shard, str]) -> str:
+    """Which shards failed and why, each reason once."""
+    slices: dict[str, list[str]] = {}
+    failed = [s for s in shards if s in failures]
+    for shard in failed:
+        slices.setdefault(failures[shard], []).append(f"{shard.start}-{shard.stop - 1}")
+    if len(failed) == len(shards) and len(slices) == 1:
+        return next(iter(slices))
+    reasons = "; ".join(f"pieces {', '.join(where)}: {reason}" for reason, where in slices.items())
+    return f"{len(failed)} of {len(shards)} shards failed: {reasons}"
+
+
+def _unmeasured(
+    results: Sequence[Result], without: Mapping[str, tuple[Literal["failed", "not_applicable"], str]]
+) -> Iterator[Result]:
+    """For every number that the reference has, a result that says why a generator has none."""
+    for name, (status, reason) in without.items():
+        for r in [r for r in results if r.generator == REFERENCE]:
+            yield Result(
+                r.suite,
+                r.task,
+                name,
+                r.metric,
+                r.variant,
+                value=None,
+                ci95=None,
+                n=0,
+                unit=r.unit,
+                direction=r.direction,
+                settings=r.settings,
+                status=status,
+                reason=reason,
+            )
+
+
+def _provenance(plan: Plan, turns: Mapping[str, Turn], reduced: Mapping[str, Reduced]) -> dict[str, Any]:
+    suite = plan.suite
+    data = {
+        role: {"spec": suite.data.spec(split), "checksum": pieces.checksum}
+        for role, split, pieces in (
+            ("reference", suite.data.reference, plan.reference),
+            ("inputs", suite.data.inputs, plan.inputs),
+        )
+    }
+    generators = {
+        entry.name: {
+            "spec": entry.spec,
+            "info": turn.description.info if turn.description else None,
+            "capabilities": turn.description.capabilities if turn.description else None,
+        }
+        for entry, turn in zip(suite.generators, turns.values(), strict=True)
+    }
+    unreadable = sorted({line for r in reduced.values() for line in r.unreadable})
+    return provenance(
+        command="run",
+        suite={"name": suite.name, "title": suite.title, "text": suite.text},
+        seed=suite.seed,
+        resamples=suite.resamples,
+        limit=plan.limit,
+        device=plan.device,
+        data=data,
+        generators=generators,
+        **({"unreadable": unreadable} if unreadable else {}),
+    )
+
+
+def _figures(reduced: Mapping[str, Reduced]) -> dict[str, Any]:
+    """The figures of all tasks; where two tasks draw the same one, the later adds its name to the figure's."""
+    figures: dict[str, Any] = {}
+    for title, r in reduced.items():
+        figures |= {(f"{name}@{title}" if name in figures else name): figure for name, figure in r.figures.items()}
+    return figures

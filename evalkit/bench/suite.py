@@ -1,0 +1,249 @@
+"""Suites: what is asked, of whom, on which data, as a YAML file.
+
+    name: demo
+    title: One sentence for people.
+    data: {corpus: bach-chorales, reference: train, inputs: test}      # or {folder: DIR}: a folder of MIDI files
+    representation: satb
+    seed: 0
+    resamples: 1000                # of the bootstrap
+    timeout: 600                   # seconds that one shard may take
+    tasks:
+      - {task: samples, pieces: 60, bars: 8, metrics: all}
+    generators:
+      - ngram
+      - {name: held-out Bach, generator: corpus, split: test}          # a display name, a generator, its settings
+
+Paths in a suite are relative to the suite's own file. Every mistake is a ``UserError`` of one sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from evalkit.bench.tasks import TASKS, Task
+from evalkit.errors import UserError
+from evalkit.music.representations import REPRESENTATIONS
+from evalkit.registry import did_you_mean, generator_names
+from evalkit.results import REFERENCE
+
+M = TypeVar("M", bound=BaseModel)
+
+STRICT = ConfigDict(extra="forbid", frozen=True)
+DISPLAY_NAME = re.compile(r"\w[\w .+()=-]{0,59}")  # it names a folder of samples, and a row of a table
+
+
+class Data(BaseModel):
+    """The corpus (or the user's folder) that pieces are compared with and taken from."""
+
+    model_config = STRICT
+
+    corpus: str | None = None
+    folder: Path | None = None
+    reference: str = "train"
+    inputs: str = "test"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Data:
+        if (self.corpus is None) == (self.folder is None):
+            raise ValueError("give either 'corpus' or 'folder'")
+        if self.folder is not None and self.model_fields_set & {"reference", "inputs"}:
+            raise ValueError("a folder has no splits: leave out 'reference' and 'inputs'")
+        return self
+
+    def spec(self, split: str) -> str:
+        """The set of pieces as a report names it."""
+        return f"{self.corpus}:{split}" if self.corpus is not None else str(self.folder)
+
+
+class GeneratorEntry(BaseModel):
+    """A display name, and what ``evalkit.registry.load_generator`` makes the generator of."""
+
+    model_config = STRICT
+
+    name: str
+    spec: dict[str, Any]
+
+
+class Suite(BaseModel):
+    """A checked suite; ``text`` is the file as it stands and ``folder`` the one that its paths are relative to."""
+
+    model_config = STRICT
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    title: str = ""
+    data: Data
+    representation: str
+    seed: int = Field(0, ge=0)
+    resamples: int = Field(1000, ge=100)
+    timeout: float = Field(600, gt=0)
+    tasks: tuple[Any, ...] = Field(min_length=1)  # of Task; which one, the key "task" says
+    generators: tuple[Any, ...] = ()  # of GeneratorEntry
+    text: str = Field("", exclude=True)
+    folder: Path = Field(Path(), exclude=True)
+
+    @field_validator("representation")
+    @classmethod
+    def _known_representation(cls, value: str) -> str:
+        if value not in REPRESENTATIONS:
+            raise ValueError(f"no representation called {value!r}{did_you_mean(value, REPRESENTATIONS)}")
+        return value
+
+
+def suite_names() -> list[str]:
+    """The suites that come with evalkit."""
+    return sorted(file.name.removesuffix(".yaml") for file in files(__package__).joinpath("suites").iterdir())
+
+
+def load_suite(name_or_path: str) -> Suite:
+    """A suite that comes with evalkit, or one from a YAML file."""
+    path = Path(name_or_path)
+    if name_or_path in suite_names():
+        text = files(__package__).joinpath("suites", f"{name_or_path}.yaml").read_text(encoding="utf-8")
+        return parse_suite(text, f"{name_or_path}.yaml", Path.cwd())
+    if not path.is_file():
+        if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+            raise UserError(f"{path}: no such file")
+        raise UserError(f"no suite called {name_or_path!r}{did_you_mean(name_or_path, suite_names())}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    return parse_suite(text, str(path), path.resolve().parent)
+
+
+def parse_suite(text: str, file: str, folder: Path) -> Suite:
+    """The suite in a YAML text; ``file`` is its name in error messages."""
+    raw = _mapping(_read_yaml(text, file), file, "")
+    parts = dict(raw)
+    for hidden in ("text", "folder"):  # not keys of the file
+        if hidden in parts:
+            raise UserError(f"{file}: unknown key {hidden!r}{did_you_mean(hidden, _keys(Suite))}")
+    if "data" in parts:
+        parts["data"] = _checked(Data, parts["data"], file, "data")
+    if isinstance(parts.get("tasks"), list):
+        parts["tasks"] = tuple(_task(entry, file, f"tasks[{i}]") for i, entry in enumerate(parts["tasks"]))
+        _unique([task.title for task in parts["tasks"]], file, "tasks", "give each task a 'name' of its own")
+    if isinstance(parts.get("generators"), list):
+        entries = [_entry(e, file, f"generators[{i}]", folder) for i, e in enumerate(parts["generators"])]
+        _unique([e.name for e in entries], file, "generators", "give each a 'name' of its own")
+        parts["generators"] = tuple(entries)
+    return _checked(Suite, parts | {"text": text, "folder": folder}, file, "")
+
+
+def choose_generators(suite: Suite, names: Sequence[str]) -> Suite:
+    """The suite with these generators only: names of its entries, else registered names or ``file.py:Class``."""
+    entries = {entry.name: entry for entry in suite.generators}
+    chosen = []
+    for name in names:
+        if name in entries:
+            chosen.append(entries[name])
+            continue
+        if not _is_file(name) and name not in generator_names():
+            raise UserError(
+                f"--generators: no generator called {name!r}{did_you_mean(name, [*entries, *generator_names()])}"
+            )
+        chosen.append(_entry(_absolute(name), "--generators", name, Path.cwd()))
+    _unique([e.name for e in chosen], "--generators", "the list", "name each once")
+    return suite.model_copy(update={"generators": tuple(chosen)})
+
+
+def _read_yaml(text: str, file: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{file}{where}: not valid YAML: {error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _task(entry: Any, file: str, where: str) -> Task:
+    from evalkit.bench import scoring
+
+    kind = _mapping(entry, file, where).get("task")
+    if kind is None:
+        raise UserError(f"{file}: {where} needs the key 'task'{did_you_mean('task', TASKS)}")
+    if kind not in TASKS:
+        raise UserError(f"{file}: {where}.task: no task called {kind!r}{did_you_mean(str(kind), list(TASKS))}")
+    task = _checked(TASKS[kind], entry, file, where)
+    try:
+        scoring.select_metrics(task.metrics)
+    except UserError as error:
+        raise UserError(f"{file}: {where}.metrics: {error}") from error
+    return task
+
+
+def _entry(entry: Any, file: str, where: str, folder: Path) -> GeneratorEntry:
+    """An entry of ``generators:``, a name or a mapping; the generator itself is not made yet."""
+    spec = {"generator": entry} if isinstance(entry, str) else dict(_mapping(entry, file, where))
+    name, generator = spec.pop("name", None), spec.get("generator")
+    if not isinstance(generator, str):
+        raise UserError(f"{file}: {where} needs the key 'generator' with the name of one")
+    if _is_file(generator):
+        path = folder / generator.rpartition(":")[0]
+        if not path.is_file():
+            raise UserError(f"{file}: {where}: {path}: no such file (a generator from a file is path/to/file.py:Class)")
+    elif generator not in generator_names():
+        raise UserError(
+            f"{file}: {where}: no generator called {generator!r}{did_you_mean(generator, generator_names())}"
+        )
+    name = name if name is not None else generator.rpartition(":")[2]
+    if not isinstance(name, str) or not DISPLAY_NAME.fullmatch(name) or name == REFERENCE:
+        raise UserError(
+            f"{file}: {where}.name: {name!r} cannot name a generator: use at most 60 letters, digits, spaces and "
+            f"_ . + ( ) = -, begin with a letter or digit, and leave {REFERENCE!r} to the reference"
+        )
+    return GeneratorEntry(name=name, spec=spec)
+
+
+def _is_file(generator: str) -> bool:
+    return generator.rpartition(":")[0].endswith(".py")
+
+
+def _absolute(generator: str) -> str:
+    """A ``file.py:Class`` of the command line, which is relative to the working directory."""
+    path, _, attribute = generator.rpartition(":")
+    return f"{Path(path).absolute()}:{attribute}" if _is_file(generator) else generator
+
+
+def _mapping(value: Any, file: str, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UserError(f"{file}: {where or 'a suite'} must be a mapping of keys to values, got {value!r:.60}")
+    return value
+
+
+def _unique(names: Sequence[str], file: str, where: str, remedy: str) -> None:
+    twice = [name for i, name in enumerate(names) if name in names[:i]]
+    if twice:
+        raise UserError(f"{file}: {where}: the name {twice[0]!r} is there twice; {remedy}")
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [name for name, field in model.model_fields.items() if not field.exclude]
+
+
+def _checked(model: type[M], value: Any, file: str, where: str) -> M:
+    """The value as a model, or one sentence about the first thing that is wrong with it."""
+    try:
+        return model.model_validate(dict(_mapping(value, file, where)))
+    except ValidationError as invalid:
+        error = invalid.errors(include_url=False)[0]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])
+    path = f"{where}{key}".lstrip(".")
+    if error["type"] == "extra_forbidden":
+        unknown = str(error["loc"][-1])
+        place = f" in {where}" if where else ""
+        raise UserError(f"{file}: unknown key {unknown!r}{place}{did_you_mean(unknown, _keys(model))}")
+    if error["type"] == "missing":
+        raise UserError(f"{file}: the key {path!r} is missing")
+    message = error["msg"].removeprefix("Value error, ")
+    got = "" if error["type"] == "value_error" else f", got {error['input']!r:.60}"
+    raise UserError(f"{file}: {path}: {message[0].lower()}{message[1:]}{got}")

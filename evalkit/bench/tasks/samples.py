@@ -1,0 +1,137 @@
+"""Task ``samples``: pieces from nothing, scored as a set against the reference.
+
+Each shard is a stream of its own: a generator that never repeats itself (windows of a corpus) keeps that promise
+within a shard, so a suite with such a generator wants ``shard_size`` no smaller than ``pieces``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from evalkit.bench.tasks.task import Context, Payload, Reduced, Shard, Task, shard_seed
+from evalkit.music.notes import NOTE, Piece
+from evalkit.music.representations import REPRESENTATIONS, Representation
+from evalkit.protocols import Generator, Samples
+from evalkit.results import REFERENCE
+
+QUARTERS_PER_BAR = 4
+
+
+class SamplesTask(Task):
+    """``pieces`` pieces of at most ``bars`` 4/4 bars from each generator."""
+
+    capability: ClassVar[str] = "Samples"
+
+    task: Literal["samples"] = "samples"
+    pieces: int = Field(ge=1)
+    bars: int = Field(ge=1)
+    temperature: float = Field(1.0, ge=0)
+
+    def asked(self) -> dict[str, Any]:
+        return {key: value for key, value in super().asked().items() if key != "pieces"}
+
+    def settings(self, limit: int | None) -> dict[str, Any]:
+        return {"pieces": self._count(limit), "bars": self.bars, "temperature": self.temperature}
+
+    def plan(self, seed: int, limit: int | None = None) -> list[Shard]:
+        n = self._count(limit)
+        return [
+            Shard(self, start, min(start + self.shard_size, n), shard_seed(seed, self.title, start))
+            for start in range(0, n, self.shard_size)
+        ]
+
+    def execute(self, shard: Shard, generator: Generator) -> Payload:
+        representation = representation_of(generator)
+        n, steps = shard.stop - shard.start, self.bars * QUARTERS_PER_BAR * representation.steps_per_quarter
+        answer = cast(Samples, generator).sample(n, steps=steps, seed=shard.seed, temperature=self.temperature)
+        return pack(checked_pieces(answer, n, steps, representation))
+
+    def reduce(self, context: Context, answers: Mapping[str, Sequence[Payload]], limit: int | None) -> Reduced:
+        from evalkit.bench import scoring
+
+        metrics = scoring.select_metrics(self.metrics)
+        families = scoring.metric_families(metrics)
+        pieces = {
+            name: [
+                piece
+                for shard, payload in zip(self.plan(context.seed, limit), payloads, strict=True)
+                for piece in decode_pieces(payload, context.infos[name].representation, name, shard.start)
+            ]
+            for name, payloads in answers.items()
+        }
+        count = partial(scoring.count_piece, families=families)
+        reference = scoring.gather(REFERENCE, context.reference.map(count), families)
+        results, comparisons, figures = scoring.score_sets(
+            reference,
+            [scoring.tabulate(name, made, families) for name, made in pieces.items()],
+            suite=context.suite,
+            task=self.title,
+            metrics=metrics,
+            variant=self.variant,
+            resamples=context.resamples,
+            seed=context.seed,
+            settings={"reference": context.reference_spec, **self.settings(limit)},
+        )
+        return Reduced(results, comparisons, figures, pieces, tuple(map(str, reference.failures)))
+
+    def _count(self, limit: int | None) -> int:
+        return self.pieces if limit is None else min(self.pieces, limit)
+
+
+def representation_of(generator: Generator) -> Representation:
+    """The generator's representation; LookupError for a name that nobody knows."""
+    name = generator.info.representation
+    if name not in REPRESENTATIONS:
+        raise LookupError(f"info.representation is {name!r}; there are: {', '.join(REPRESENTATIONS)}")
+    return REPRESENTATIONS[name]
+
+
+def checked_pieces(answer: Any, n: int, steps: int, representation: Representation) -> list[NDArray[Any]]:
+    """What a generator returned, in the representation's own dtype; ValueError that says what is wrong with it.
+
+    ``n`` arrays are wanted, each (at most ``steps``, ...) and such that the representation can decode them.
+    """
+    if not isinstance(answer, list | tuple | np.ndarray):
+        raise ValueError(f"returned {type(answer).__name__} instead of a list of arrays")
+    if len(answer) != n:
+        raise ValueError(f"returned {len(answer)} pieces where {n} were asked for")
+    like = representation.encode(Piece("", representation.steps_per_quarter, np.empty(0, NOTE), 0))
+    return [_checked(i, piece, steps, like, representation) for i, piece in enumerate(answer)]
+
+
+def _checked(i: int, piece: Any, steps: int, like: NDArray[Any], representation: Representation) -> NDArray[Any]:
+    if not isinstance(piece, np.ndarray):
+        raise ValueError(f"piece {i} is {type(piece).__name__} instead of an array")
+    if piece.dtype.kind in "fc" and np.isnan(piece).any():
+        raise ValueError(f"piece {i} holds NaN")
+    if piece.ndim != like.ndim or piece.shape[1:] != like.shape[1:]:
+        raise ValueError(f"piece {i} has shape {piece.shape} where {representation.shape} is wanted")
+    if len(piece) > steps:
+        raise ValueError(f"piece {i} has {len(piece)} steps where at most {steps} were asked for")
+    same_kind = piece.dtype.kind == like.dtype.kind or (piece.dtype.kind in "iu" and like.dtype.kind in "iu")
+    if not same_kind or not np.array_equal(piece.astype(like.dtype), piece):
+        raise ValueError(f"piece {i} is {piece.dtype} (or out of its range) where {representation.shape} is wanted")
+    piece = np.ascontiguousarray(piece, like.dtype)
+    try:
+        representation.decode(piece, "")
+    except (ValueError, TypeError, LookupError) as error:
+        raise ValueError(f"piece {i} is not in the representation {representation.name}: {error}") from error
+    return piece
+
+
+def pack(pieces: Sequence[NDArray[Any]]) -> Payload:
+    """Pieces of different lengths, one after the other, and their lengths."""
+    return {"pieces": np.concatenate(pieces), "lengths": np.array([len(p) for p in pieces], np.int64)}
+
+
+def decode_pieces(payload: Payload, representation: str, generator: str, first: int) -> list[Piece]:
+    """The pieces of a payload, named ``generator/number``: no two generators' pieces answer the same prompt."""
+    arrays = np.split(payload["pieces"], np.cumsum(payload["lengths"])[:-1])
+    decode = REPRESENTATIONS[representation].decode
+    return [decode(array, f"{generator}/{first + i:04d}") for i, array in enumerate(arrays)]

@@ -1,0 +1,107 @@
+"""The contract of a task: plan shards, execute one shard on a generator, reduce all answers to results.
+
+A task is its settings (one entry of ``tasks:`` in a suite) and three functions on them:
+
+    plan(seed, limit) -> shards              what to ask; the same questions for every generator
+    execute(shard, generator) -> payload     in a worker process: ask, check the answer, return plain arrays
+    reduce(context, answers) -> Reduced      from the payloads of all generators to results
+
+``asked()`` are the settings that change an answer; they are part of a record's key. All others
+(metrics, variants, the number of pieces) may change without asking again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, ClassVar, Literal
+
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from evalkit.datasets.pieces import PieceSet
+from evalkit.music.notes import Piece
+from evalkit.protocols import Generator, GeneratorInfo
+from evalkit.results import Comparison, Result
+
+Payload = dict[str, NDArray[Any]]  # the answer to one shard: named arrays, no objects
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shard:
+    """The questions ``start <= i < stop`` of a task. ``inputs``: what the generator must be given, if anything."""
+
+    task: Task
+    start: int
+    stop: int
+    seed: int
+    inputs: Payload = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """What ``reduce`` may know beside the answers."""
+
+    suite: str
+    reference: PieceSet
+    reference_spec: str  # as the suite writes it
+    seed: int
+    resamples: int
+    infos: Mapping[str, GeneratorInfo]  # of the generators that answered
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reduced:
+    """Results of a task; ``pieces`` are what each generator made, to look at and listen to."""
+
+    results: list[Result]
+    comparisons: list[Comparison]
+    figures: dict[str, Any]
+    pieces: Mapping[str, Sequence[Piece]]
+    unreadable: tuple[str, ...] = ()  # files of the reference that were left out, and why
+
+
+class Task(BaseModel):
+    """Settings that all tasks share, and the three functions that each must have."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    capability: ClassVar[str]  # a name in evalkit.protocols.CAPABILITIES
+
+    task: str
+    name: str = ""  # in results; the kind of task where not given
+    metrics: tuple[str, ...] = ("all",)  # ids, families or "all"
+    variant: Literal["correct", "published", "both"] = "correct"
+    shard_size: int = Field(16, ge=1)
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @property
+    def title(self) -> str:
+        return self.name or self.task
+
+    def asked(self) -> dict[str, Any]:
+        """The settings that change an answer."""
+        return self.model_dump(mode="json", exclude={"name", "metrics", "variant", "shard_size"})
+
+    def settings(self, limit: int | None) -> dict[str, Any]:
+        """What a reader must know to read the numbers; part of every result."""
+        raise NotImplementedError
+
+    def plan(self, seed: int, limit: int | None = None) -> list[Shard]:
+        raise NotImplementedError
+
+    def execute(self, shard: Shard, generator: Generator) -> Payload:
+        raise NotImplementedError
+
+    def reduce(self, context: Context, answers: Mapping[str, Sequence[Payload]], limit: int | None) -> Reduced:
+        raise NotImplementedError
+
+
+def shard_seed(seed: int, task: str, start: int) -> int:
+    """A seed of its own for each slice of each task, below 2**63."""
+    return int.from_bytes(sha256(f"{seed}/{task}/{start}".encode()).digest()[:8], "big") >> 1

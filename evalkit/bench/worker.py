@@ -1,0 +1,116 @@
+"""A worker process: makes one generator, describes it, and answers its shards until the connection ends.
+
+Started as ``python -m evalkit.bench.worker FD`` by ``evalkit.bench.executors``, which explains the two pipes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import os
+import signal
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from evalkit.bench.executors import Description, Failure, Job
+from evalkit.bench.tasks.task import Payload, Shard
+from evalkit.datasets.download import sha256_of
+from evalkit.errors import UserError
+from evalkit.protocols import CAPABILITIES, Generator
+from evalkit.registry import load_generator
+from evalkit.results import to_json
+
+LIBRARIES = ("numpy", "scipy", "torch", "kenlm")  # whose version may change what a generator makes
+REASON_LENGTH = 300
+
+
+def serve(connection: Connection) -> None:
+    """Answer shards until the other side closes the connection."""
+    job, timeout = connection.recv()
+    generator: Generator | None = None
+    try:
+        _limit(timeout)
+        try:
+            generator = load_generator(job.spec, **job.defaults)
+            generator.load(_device(job))
+            description = describe(generator)
+        except BaseException as error:
+            connection.send(Failure(reason_of(error)))
+            return
+        connection.send(description)
+        while True:
+            _limit(0)
+            shard = connection.recv()
+            _limit(timeout)
+            connection.send(answer_shard(shard, generator))
+    finally:
+        if generator is not None:
+            generator.release()
+
+
+def answer_shard(shard: Shard, generator: Generator) -> Payload | Failure:
+    """The payload; whatever a generator may raise becomes a Failure."""
+    try:
+        return shard.task.execute(shard, generator)
+    except BaseException as error:
+        return Failure(reason_of(error))
+
+
+def describe(generator: Generator) -> Description:
+    """The info of a loaded generator, the capabilities it has, and the code it runs."""
+    capabilities = tuple(name for name, protocol in CAPABILITIES.items() if isinstance(generator, protocol))
+    return Description(json.loads(to_json(generator.info.as_dict())), capabilities, _code_of(type(generator)))
+
+
+def _code_of(kind: type) -> dict[str, str]:
+    """The libraries in use, and the source files of a class and its ancestors."""
+    code = {name: str(sys.modules[name].__version__) for name in LIBRARIES if name in sys.modules}
+    for ancestor in kind.__mro__:
+        with suppress(TypeError, OSError):  # built in, or compiled
+            code[ancestor.__qualname__] = sha256_of(Path(inspect.getfile(ancestor)))
+    return code
+
+
+def reason_of(error: BaseException) -> str:
+    """The last line of its traceback; of a user's mistake the sentence alone."""
+    text = str(error) if isinstance(error, UserError) else traceback.format_exception_only(error)[-1]
+    line = " ".join(text.split())
+    return line if len(line) <= REASON_LENGTH else line[: REASON_LENGTH - 1] + "…"
+
+
+def _device(job: Job) -> str:
+    """``auto`` is the GPU where the generator's own torch sees one: evalkit itself never imports torch."""
+    if job.device != "auto":
+        return job.device
+    torch = sys.modules.get("torch")
+    return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"
+
+
+def _limit(seconds: float) -> None:
+    """The kernel's own time limit, in case the run is gone and native code keeps the thread below from noticing."""
+    signal.alarm(math.ceil(seconds) + 30 if seconds else 0)
+
+
+def _die_with_parent() -> None:
+    """The run holds the other end of our standard input and never writes: its end is the end of the run."""
+    with suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    os.killpg(0, signal.SIGKILL)
+
+
+def main() -> None:
+    descriptor = int(sys.argv[1])
+    os.set_inheritable(descriptor, False)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # nobody waits for an answer any more
+        serve(Connection(descriptor))
+
+
+if __name__ == "__main__":
+    main()
