@@ -272,7 +272,9 @@ def estimate(
     estimates = []
     for metric, (value,) in values.items():
         statistic = metric.removesuffix("_per_bar")
-        ci95 = interval(replicates[metric], float(value), bounds=(0.0, _LARGEST.get(statistic, 1.0)))
+        ci95 = interval(
+            replicates[metric], float(value), pieces=len(candidate.rows), bounds=(0.0, _LARGEST.get(statistic, 1.0))
+        )
         settings = _SETTINGS.get(statistic, {})
         estimates.append(
             Estimate(metric, variant, float(value), ci95, len(candidate.rows), settings, replicates[metric])

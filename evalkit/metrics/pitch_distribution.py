@@ -23,10 +23,6 @@ from evalkit.metrics.pianoroll import count, pitch_cells
 from evalkit.statistics.bootstrap import bootstrap_totals, interval
 from evalkit.statistics.permutation import permutation_test
 
-PERMUTATIONS = 10_000
-Counts = NDArray[np.float64]  # (..., pitches)
-PieceCounts = ArrayLike | Sequence[NDArray[Any]]
-
 __all__ = [
     "METRICS",
     "bhattacharyya",
@@ -37,6 +33,10 @@ __all__ = [
     "two_pitch_bins",
     "wasserstein_pitch",
 ]
+
+PERMUTATIONS = 10_000
+Counts = NDArray[np.float64]  # (..., pitches)
+PieceCounts = NDArray[Any] | Sequence[NDArray[Any]]  # (pieces, pitches), or a vector or a roll for each piece
 
 
 class KsTest(NamedTuple):
@@ -83,22 +83,19 @@ def ks_pitch(
     occur in either set. It compares histogram heights and not pitches, and takes the number of pitches for the number
     of observations; it is here to regenerate the table. NaN where a set has no cells.
     """
+    _known(variant)
     left, right = _pieces(a, "a"), _pieces(b, "b")
-    if left.shape[1] != right.shape[1]:
-        raise ValueError(f"both sets need the same pitches, got {left.shape[1]} and {right.shape[1]} columns")
-    total = left.sum(axis=0), right.sum(axis=0)
-    if not (total[0].any() and total[1].any()):
+    p, q = _pair(left.sum(axis=0), right.sum(axis=0))
+    if np.isnan(p + q).any():
         return KsTest(math.nan, math.nan)
     if variant == "published":
         from scipy.stats import ks_2samp
 
-        p, q = (frequencies[(total[0] + total[1]) > 0] for frequencies in _pair(*total))
-        test = ks_2samp(p, q)
+        occurring = (p > 0) | (q > 0)
+        test = ks_2samp(p[occurring], q[occurring])
         return KsTest(float(test.statistic), float(test.pvalue))
-    if variant != "correct":
-        raise ValueError(f"variant must be 'correct' or 'published', not {variant!r}")
     pvalue = permutation_test(left, right, lambda x, y: _ks(*_pair(x, y)), permutations=permutations, seed=seed)
-    return KsTest(float(_ks(*_pair(*total))), float(pvalue))
+    return KsTest(float(_ks(p, q)), float(pvalue))
 
 
 def chi2_pitch(a: PieceCounts, b: PieceCounts, *, permutations: int = PERMUTATIONS, seed: int = 0) -> Chi2Test:
@@ -109,16 +106,16 @@ def chi2_pitch(a: PieceCounts, b: PieceCounts, *, permutations: int = PERMUTATIO
     NaN where a set has no cells or only one pitch occurs.
     """
     left, right = _pieces(a, "a"), _pieces(b, "b")
-    if left.shape[1] != right.shape[1]:
-        raise ValueError(f"both sets need the same pitches, got {left.shape[1]} and {right.shape[1]} columns")
-    total = left.sum(axis=0), right.sum(axis=0)
-    v = float(_cramers_v(*total))
-    dof = max(0, int(np.count_nonzero(total[0] + total[1])) - 1)
+    totals = left.sum(axis=0), right.sum(axis=0)
+    _pair(*totals)  # checks them
+    v = float(_cramers_v(*totals))
+    both = totals[0] + totals[1]
+    dof = max(0, int(np.count_nonzero(both)) - 1)
     if math.isnan(v):
         return Chi2Test(math.nan, dof, math.nan, math.nan, math.nan)
     from scipy.special import chdtrc
 
-    statistic = v * v * float(total[0].sum() + total[1].sum())
+    statistic = v * v * float(both.sum())
     permuted = permutation_test(left, right, _cramers_v, permutations=permutations, seed=seed)
     return Chi2Test(statistic, dof, float(chdtrc(dof, statistic)), float(permuted), v)
 
@@ -185,14 +182,18 @@ def _cramers_v(a: Counts, b: Counts) -> Counts:
     return np.where(undefined, np.nan, v)
 
 
+def _known(variant: str) -> None:
+    if variant not in ("correct", "published"):
+        raise ValueError(f"variant must be 'correct' or 'published', not {variant!r}")
+
+
 def _pieces(pieces: PieceCounts, name: str) -> Counts:
     """Cells per piece and pitch from such a table, from rolls, or from one vector of counts."""
-    if isinstance(pieces, np.ndarray) and pieces.ndim == 2 and pieces.dtype == np.bool_:
-        pieces = [pieces]
-    rows = [np.asarray(piece) for piece in pieces] if np.ndim(pieces[0]) else [np.asarray(pieces)]  # type: ignore[index]
+    one = isinstance(pieces, np.ndarray) and (pieces.ndim == 1 or (pieces.ndim == 2 and pieces.dtype == np.bool_))
+    rows = [np.asarray(piece) for piece in ([pieces] if one else pieces)]
     rows = [row.sum(axis=0) if row.ndim == 2 else row for row in rows]
     if len({row.shape for row in rows}) != 1 or rows[0].ndim != 1:
-        raise ValueError(f"{name} must be counts (pieces, pitches) or a list of rolls (steps, pitches)")
+        raise ValueError(f"{name} must be cell counts (pieces, pitches), or a list of rolls (steps, pitches)")
     return np.stack(rows).astype(np.float64)
 
 
@@ -236,12 +237,13 @@ def estimate(
     Both sets are resampled. The tables are those of ``evalkit.metrics.pianoroll.count``. p-values have neither an
     interval nor replicates.
     """
+    _known(variant)
     if reference is None:
         return []
-    ours, theirs = pitch_cells(candidate), pitch_cells(reference)
+    ours, theirs = (pitch_cells(table).astype(np.float64) for table in (candidate, reference))
     occurring = np.flatnonzero(ours.any(axis=0) | theirs.any(axis=0))
-    span = slice(occurring.min(), occurring.max() + 1) if len(occurring) else slice(0, 1)  # gaps count as semitones
-    ours, theirs = ours[:, span].astype(np.float64), theirs[:, span].astype(np.float64)
+    if len(occurring):  # leaving out what is below and above is faster; a gap in between counts as semitones
+        ours, theirs = (cells[:, occurring[0] : occurring[-1] + 1] for cells in (ours, theirs))
     values = _distances(ours.sum(axis=0)[None], theirs.sum(axis=0)[None], variant)
     resampled = bootstrap_totals(ours, resamples, seed), bootstrap_totals(theirs, resamples, reference_seed)
     replicates = _distances(*resampled, variant)
@@ -255,7 +257,13 @@ def estimate(
             metric,
             label(metric),
             float(value),
-            interval(replicates[metric], float(value), bounds=(0.0, _LARGEST.get(metric, math.inf))),
+            interval(
+                replicates[metric],
+                float(value),
+                pieces=min(len(ours), len(theirs)),
+                squared=metric in _NORMS,
+                bounds=(0.0, _LARGEST.get(metric, math.inf)),
+            ),
             len(ours),
             settings,
             replicates[metric],
@@ -269,6 +277,7 @@ def estimate(
     return distances + tests
 
 
+_NORMS = ("ks_pitch", "wasserstein_pitch", "cramers_v_pitch")
 _LARGEST = {"ks_pitch": 1.0, "cramers_v_pitch": 1.0}
 METRICS: tuple[Metric, ...] = (
     Metric(

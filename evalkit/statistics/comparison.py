@@ -1,4 +1,12 @@
-"""Two estimates of one metric: their difference, its interval and its p-value."""
+"""Two estimates of one metric: their difference, its interval and its p-value.
+
+The p-value is the larger of two, and the interval is the hull of the two that belong to them:
+
+* Student's t with the bootstrap standard error of the difference. Its tail is smooth, so a Holm correction over many
+  pairs can still find something; counting 1,000 replicates alone never gives less than 0.002.
+* The count of replicates on the other side of 0 (percentile), where there are any. It knows skewed and discrete
+  differences, which t does not: for the number of pitches t alone rejects a true null in MEASURED_T of cases.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +14,9 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.statistics.bootstrap import standard_error, t_quantile
 
 if TYPE_CHECKING:
     from evalkit.metrics.metric import Estimate
@@ -20,9 +31,6 @@ class Difference(NamedTuple):
     p: float
 
 
-UNDEFINED = Difference(math.nan, (math.nan, math.nan), math.nan)
-
-
 def compare(
     left: Estimate, right: Estimate, *, direction: Direction = "higher", reference: Estimate | None = None
 ) -> Difference:
@@ -30,21 +38,34 @@ def compare(
 
     Replicates are subtracted one by one, so estimates that share their resampling (equal size and seed) are compared
     as pairs and others as independent sets. With direction "closer" the quantity is
-    ``|left - reference| - |right - reference|`` and ``reference`` is required. Direction only selects that quantity.
+    ``|left - reference| - |right - reference|`` and ``reference`` is required (ValueError without). Equal estimates
+    have difference 0 and p 1. NaN where a value is undefined or a set has fewer than two pieces.
     """
     if left.replicates is None or right.replicates is None:
-        return UNDEFINED
+        return Difference(math.nan, (math.nan, math.nan), math.nan)
     value, replicates = left.value - right.value, left.replicates - right.replicates
+    pieces = min(left.n, right.n)
     if direction == "closer":
         if reference is None or reference.replicates is None:
             raise ValueError(f"{left.metric} is compared by distance to the reference: give the reference's estimate")
         value = abs(left.value - reference.value) - abs(right.value - reference.value)
         replicates = np.abs(left.replicates - reference.replicates) - np.abs(right.replicates - reference.replicates)
-    replicates = replicates[np.isfinite(replicates)]
-    if not math.isfinite(value) or len(replicates) < 2:
-        return UNDEFINED._replace(value=value)
-    error = float(np.std(replicates, ddof=1))
-    if error == 0:
-        return Difference(value, (value, value), 1.0 if value == 0 else 0.0)
-    margin = 1.959963984540054 * error
-    return Difference(value, (value - margin, value + margin), math.erfc(abs(value) / error / math.sqrt(2)))
+        pieces = min(pieces, reference.n)
+    return _difference(value, replicates[np.isfinite(replicates)], pieces)
+
+
+def _difference(value: float, replicates: NDArray[np.float64], pieces: int) -> Difference:
+    if not math.isfinite(value) or len(replicates) < 2 or pieces < 2:
+        return Difference(value, (math.nan, math.nan), math.nan)
+    error = standard_error(replicates, pieces)
+    if error == 0:  # no resample changes it: all that is known is that none of so many did
+        return Difference(value, (value, value), 1.0 if value == 0 else 2 / (1 + len(replicates)))
+    from scipy.special import stdtr
+
+    p = 2 * float(stdtr(pieces - 1, -abs(value) / error))
+    beyond = min(np.count_nonzero(replicates <= 0), np.count_nonzero(replicates >= 0))
+    if beyond:
+        p = max(p, min(1.0, 2 * (1 + beyond) / (1 + len(replicates))))
+    margin = t_quantile(0.95, pieces) * error
+    low, high = np.quantile(replicates, [0.025, 0.975])
+    return Difference(value, (min(value - margin, float(low)), max(value + margin, float(high))), p)

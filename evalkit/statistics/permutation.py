@@ -17,8 +17,8 @@ def permutation_test(
     """p-values for "the pieces of both sets come from one population", large statistics being evidence against it.
 
     ``left``, ``right``: counts ``(pieces, width)``. ``statistic`` maps the column totals of both sides, ``(k, width)``
-    each, to ``(k,)`` or ``(k, statistics)``. p is ``(1 + hits) / (1 + permutations)``, never 0, which is a valid test at
-    every level (Phipson and Smyth 2010, eq. 2); NaN where the observed statistic is.
+    each, to ``(k,)`` or ``(k, statistics)``. p is ``(1 + hits) / (1 + permutations)``: never 0, and a valid test at any
+    level (Phipson and Smyth 2010, eq. 2); NaN where the observed statistic is.
     """
     rows = np.concatenate([np.asarray(left, np.float64), np.asarray(right, np.float64)])
     total = rows.sum(axis=0)
