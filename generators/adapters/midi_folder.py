@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from evalkit.datasets.midi_folder import midi_files
 from evalkit.datasets.pieces import FolderPieces
 from evalkit.errors import MidiError, UserError
 from evalkit.music.notes import Piece, cut
+from evalkit.music.representations import Representation
 from evalkit.protocols import GeneratorInfo, fingerprint
 from generators.adapters import LifeCycle
 from generators.adapters.windows import representation_called, said_in
@@ -43,13 +44,7 @@ class MidiFolder(LifeCycle):
 
     @cached_property
     def _read(self) -> list[Piece | MidiError]:
-        def said(piece: Piece) -> Piece | MidiError:
-            try:
-                return said_in(self.representation, piece)
-            except ValueError as error:
-                return MidiError(piece.name, str(error).removeprefix(f"{piece.name}: "))
-
-        return list(self._files().map(said))
+        return list(self._files().map(partial(_said_or_error, self.representation, self.folder)))
 
     @property
     def pieces(self) -> list[Piece]:
@@ -84,3 +79,10 @@ class MidiFolder(LifeCycle):
                 f"ask for at most {len(pieces)}, or add files"
             )
         return [self.representation.encode(cut(piece, 0, min(steps, piece.end))) for piece in pieces[:n]]
+
+
+def _said_or_error(representation: Representation, folder: Path, piece: Piece) -> Piece | MidiError:
+    try:
+        return said_in(representation, piece)
+    except ValueError as error:
+        return MidiError(str(folder / piece.name), str(error).removeprefix(f"{piece.name}: "))

@@ -33,13 +33,10 @@ class Uniform(LifeCycle):
         self, representation: str = "satb", low: int = 36, high: int = 81, density: float | None = None
     ) -> None:
         if representation not in ("satb", "pianoroll"):
-            raise UserError(
-                f"uniform: no representation {representation!r}{did_you_mean(representation, ['satb', 'pianoroll'])}"
-            )
+            near = did_you_mean(representation, ["satb", "pianoroll"])
+            raise UserError(f"uniform: no representation called {representation!r}{near}")
         if not 0 <= low <= high <= 127:
-            raise UserError(
-                f"uniform: low and high must be MIDI pitches with 0 <= low <= high <= 127, got {low}, {high}"
-            )
+            raise UserError(f"uniform: low and high must be pitches with 0 <= low <= high <= 127, got {low} and {high}")
         pitches = high - low + 1
         self.low, self.high = low, high
         self.density = min(1.0, VOICES / pitches) if density is None else density

@@ -1,0 +1,616 @@
+"""The baselines, and the rules that every registered generator must keep, whoever wrote it."""
+
+import math
+import sys
+import types
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit.datasets.corpus import CORPORA, CorpusEntry
+from evalkit.errors import UserError
+from evalkit.music import satb
+from evalkit.music.midi import write_midi
+from evalkit.music.notes import NOTE, Piece, TimeSignature, Track, cut, note_array
+from evalkit.music.representations import REPRESENTATIONS
+from evalkit.protocols import Completes, ProposesEdits, Samples, ScoresTokens, capabilities
+from evalkit.registry import generator_names, load_generator
+from generators.adapters.shuffled_notes import shuffle_pitches
+from generators.adapters.windows import draw_windows, window_starts
+
+# ------------------------------------------------------------------------------------------------ fixtures
+
+
+def toy_chorale(name, rng, bars):
+    """Four voices that walk through C major in notes of one to six steps."""
+    scale = np.array([p for p in range(128) if p % 12 in (0, 2, 4, 5, 7, 9, 11)])
+    voices = np.empty((16 * bars, 4), np.int16)
+    for voice, home in enumerate((72, 65, 57, 48)):
+        at, step = int(np.searchsorted(scale, home)), 0
+        while step < len(voices):
+            length = int(rng.integers(1, 7))
+            voices[step : step + length, voice] = scale[at]
+            step += length
+            at = int(
+                np.clip(at + rng.integers(-2, 3), np.searchsorted(scale, home - 7), np.searchsorted(scale, home + 7))
+            )
+    return satb.decode(voices, name)
+
+
+def too_full(name):
+    """Five pitches at once on one track, which four voices cannot say."""
+    return Piece(name, 4, note_array(np.zeros(5), np.full(5, 160), np.arange(60, 65)), 160)
+
+
+def splits():
+    rng = np.random.default_rng(1)
+    train = [toy_chorale(f"train{i}", rng, 12) for i in range(8)]
+    test = [toy_chorale(f"test{i}", rng, 10) for i in range(4)]
+    return {"train": (*train, too_full("full")), "test": tuple(test), "full": (too_full("fuller"),), "empty": ()}, {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def toy_corpus():
+    """A corpus called ``toy``: no download, no large library."""
+    module = types.ModuleType("_toy_corpus")
+    module.splits = splits
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, module.__name__, module)
+        patch.setitem(CORPORA, "toy", CorpusEntry("Toy", "_toy_corpus:splits", "toy licence", "toy citation", "here"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("generated")
+    rng = np.random.default_rng(2)
+    (folder / "b").mkdir()
+    for name in ("c.mid", "b/2.mid", "b/10.MID", "a.midi"):
+        write_midi(toy_chorale(name, rng, 9), folder / name)
+    return folder
+
+
+# ------------------------------------------------------------------------- rules for all registered generators
+
+STEPS = 64
+SETTINGS = {"midi-folder": {"folder": "FOLDER"}}  # what a generator cannot do without
+DETERMINISTIC = {"midi-folder"}  # the pieces are what they are, whatever the seed
+
+EVERY = [(name, {}) for name in sorted(generator_names())]
+EVERY += [(name, {"representation": "pianoroll"}) for name in ("corpus", "shuffled-notes", "uniform")]
+EVERY += [("midi-folder", {"representation": "satb"})]
+
+
+def made(name, settings, folder="FOLDER"):
+    settings = SETTINGS.get(name, {}) | settings
+    settings = {key: str(folder) if value == "FOLDER" else value for key, value in settings.items()}
+    return load_generator({"generator": name, **settings}, corpus="toy")
+
+
+def every(capability=object, but=()):
+    """Run the test with each registered generator that has the capability."""
+    able = [
+        (name, settings) for name, settings in EVERY if name not in but and isinstance(made(name, settings), capability)
+    ]
+    return pytest.mark.parametrize("make", able, ids=lambda p: "-".join([p[0], *p[1].values()]), indirect=True)
+
+
+@pytest.fixture
+def make(request, folder):
+    """Makes the same generator as often as called."""
+    return lambda: made(*request.param, folder)
+
+
+@pytest.fixture
+def generator(make):
+    with make() as generator:
+        yield generator
+
+
+def same(left, right):
+    assert len(left) == len(right)
+    for a, b in zip(left, right, strict=True):
+        np.testing.assert_array_equal(a, b, strict=True)
+
+
+def token_batch(generator, n=3):
+    """``(n, T)`` tokens of the generator's own samples, in raster order."""
+    return np.stack([piece.ravel() for piece in generator.sample(n, steps=16, seed=1)])
+
+
+@every()
+def test_info_is_complete_without_loading(make):
+    info = make().info
+    assert info.name
+    assert info.version
+    assert info.representation in REPRESENTATIONS
+    assert len(info.fingerprint) >= 16
+    assert 0 <= info.pitch_range[0] <= info.pitch_range[1] <= 127
+    assert make().info == info, "two of one kind with the same settings are the same generator"
+
+
+@every()
+def test_every_capability_has_its_rules_below(generator):
+    can = set(capabilities(generator))
+    assert can
+    assert can <= {"Samples", "Completes", "ScoresTokens", "ProposesEdits"}, "write the rules of the new one below"
+
+
+@every(Samples)
+def test_the_first_pieces_do_not_depend_on_how_many_are_asked_for(generator):
+    four = generator.sample(4, steps=STEPS, seed=5)
+    same(generator.sample(1, steps=STEPS, seed=5), four[:1])
+    same(generator.sample(3, steps=STEPS, seed=5), four[:3])
+
+
+@every(Samples)
+def test_the_same_seed_gives_the_same_pieces_to_another_instance_and_after_release(make, generator):
+    before = generator.sample(2, steps=STEPS, seed=0)
+    generator.release()
+    generator.load()
+    generator.load()
+    same(generator.sample(2, steps=STEPS, seed=0), before)
+    with make() as twin:
+        same(twin.sample(2, steps=STEPS, seed=0), before)
+
+
+@every(Samples)
+def test_global_random_state_is_neither_used_nor_changed(generator):
+    np.random.seed(0)  # noqa: NPY002 - the legacy state is what a careless generator would use
+    first = generator.sample(2, steps=STEPS, seed=3)
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    np.random.seed(1)  # noqa: NPY002
+    same(generator.sample(2, steps=STEPS, seed=3), first)
+    np.random.seed(0)  # noqa: NPY002
+    assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
+
+
+@every(Samples, but=DETERMINISTIC)
+def test_another_seed_gives_other_pieces(generator):
+    one, other = (generator.sample(3, steps=STEPS, seed=seed) for seed in (0, 1))
+    assert not all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@every(Samples)
+def test_pieces_are_arrays_of_the_representation_within_length_and_range(generator):
+    representation = REPRESENTATIONS[generator.info.representation]
+    low, high = generator.info.pitch_range
+    for array in generator.sample(4, steps=STEPS, seed=2):
+        assert 0 < len(array) <= STEPS
+        piece = representation.decode(array, "sample")  # raises for a wrong shape, type or token
+        assert piece.end == len(array)
+        np.testing.assert_array_equal(representation.encode(piece), array, strict=True)
+        assert len(piece.notes)
+        assert low <= piece.notes["pitch"].min()
+        assert piece.notes["pitch"].max() <= high
+
+
+@every(ScoresTokens)
+def test_token_scores_are_log_probabilities_where_asked_and_nan_elsewhere(generator):
+    tokens = token_batch(generator)
+    scores = generator.token_log_probs(tokens)
+    assert scores.shape == tokens.shape
+    assert np.isfinite(scores).all()
+    assert (scores <= 0).all()
+    mask = np.random.default_rng(0).random(tokens.shape) < 0.3
+    masked = generator.token_log_probs(tokens, mask)
+    np.testing.assert_array_equal(np.isnan(masked), ~mask)
+    np.testing.assert_allclose(masked[mask], scores[mask], atol=1e-4)
+    np.testing.assert_allclose(generator.token_log_probs(tokens[1:2]), scores[1:2], atol=1e-4)
+
+
+@every(ScoresTokens)
+def test_scores_do_not_look_ahead(generator):
+    assert generator.info.context == "past", "one that sees both sides needs a rule of its own"
+    tokens = token_batch(generator)
+    other = tokens.copy()
+    other[:, 40:] = np.roll(tokens[:, 40:], 4, axis=1)
+    assert not np.array_equal(tokens, other)
+    np.testing.assert_array_equal(generator.token_log_probs(tokens)[:, :40], generator.token_log_probs(other)[:, :40])
+
+
+@every(ScoresTokens)
+def test_free_running_scores_do_not_see_what_is_under_the_mask(generator):
+    """Only the score of the changed token itself may change."""
+    tokens = token_batch(generator)
+    mask = np.zeros(tokens.shape, bool)
+    mask[:, 20:44] = True
+    other = tokens.copy()
+    other[:, 24] = tokens[:, 28]
+    other[0, 24] = tokens[0, 24] + 1 if tokens[0, 24] < 60 else tokens[0, 24] - 1
+    left, right = (generator.token_log_probs(t, mask, free_running=True) for t in (tokens, other))
+    rest = mask.copy()
+    rest[:, 24] = False
+    np.testing.assert_array_equal(left[rest], right[rest])
+
+
+@every(ScoresTokens)
+def test_next_token_probabilities_add_up_to_one(generator):
+    """Over all tokens of the vocabulary (silence and 0..127; the impossible ones count 0), in any place."""
+    (tokens,) = token_batch(generator, 1)
+    for place in (0, 5, len(tokens) - 1):
+        every = np.tile(tokens, (129, 1))
+        every[:, place] = np.arange(-1, 128)
+        scores = generator.token_log_probs(every)[:, place]
+        assert np.logaddexp.reduce(scores) == pytest.approx(0, abs=1e-4)
+
+
+@every(ProposesEdits)
+def test_edits_are_one_softmax_over_all_cells(generator):
+    rng = np.random.default_rng(0)
+    rolls = rng.random((3, 16, 46)) < 0.1
+    everywhere = generator.edit_log_probs(rolls)
+    assert everywhere.shape == rolls.shape
+    np.testing.assert_allclose(np.logaddexp.reduce(everywhere.reshape(3, -1), axis=1), 0, atol=1e-4)
+    cells = np.stack([rng.integers(0, 16, (3, 5)), rng.integers(0, 46, (3, 5))], axis=-1)
+    asked = generator.edit_log_probs(rolls, cells)
+    expected = everywhere[np.arange(3)[:, None], cells[..., 0], cells[..., 1]]
+    np.testing.assert_allclose(asked, expected, atol=1e-4)
+    np.testing.assert_allclose(generator.edit_log_probs(rolls[2:]), everywhere[2:], atol=1e-4)
+
+
+@every(Completes)
+def test_completion_leaves_the_context_alone_and_does_not_peek(generator):
+    contexts = generator.sample(3, steps=32, seed=9)
+    rng = np.random.default_rng(0)
+    masks = [rng.random(c.shape) < 0.5 for c in contexts]
+    kept = [c.copy() for c in contexts]
+    filled = generator.complete(contexts, masks, seed=1)
+    same(contexts, kept)  # the caller's arrays are the caller's
+    for context, mask, whole in zip(contexts, masks, filled, strict=True):
+        assert whole.dtype == context.dtype
+        if not generator.info.may_edit_context:
+            np.testing.assert_array_equal(whole[~mask], context[~mask])
+        assert not np.array_equal(whole[mask], context[mask])
+    same(generator.complete(contexts[:1], masks[:1], seed=1), filled[:1])
+    blank = 0 if contexts[0].dtype == bool else -1
+    hidden = [np.where(mask, np.array(blank, c.dtype), c) for c, mask in zip(contexts, masks, strict=True)]
+    same(generator.complete(hidden, masks, seed=1), filled)
+
+
+# --------------------------------------------------------------------------------------------- drawing windows
+
+
+COMMON_TIME = TimeSignature(0, 4, 4)
+
+
+def numbered(name, bars, signatures=(COMMON_TIME,), length=16, end=None):
+    """One note a bar; its pitch is the number of the bar."""
+    onset = np.arange(bars) * length
+    notes = note_array(onset, np.full(bars, length), np.arange(bars))
+    return Piece(name, 4, notes, end or bars * length, time_signatures=signatures)
+
+
+def drawn(windows):
+    return [(w.name, tuple(w.notes["pitch"].tolist())) for w in windows]
+
+
+SET = [numbered("a", 4), numbered("b", 2), numbered("c", 1), numbered("waltz", 5, (TimeSignature(0, 3, 4),), 12)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_piece_is_used_once_before_any_is_used_twice(seed):
+    windows = drawn(draw_windows(SET, 7, steps=16, seed=seed))
+    names = [name for name, _ in windows]
+    assert sorted(names[:3]) == ["a", "b", "c"]  # the waltz has no 16 steps between bar lines
+    assert sorted(names[3:5]) == ["a", "b"]
+    assert names[5:] == ["a", "a"]
+    assert len(set(windows)) == 7  # and no window twice
+
+
+def test_windows_begin_and_end_on_bar_lines():
+    assert window_starts(numbered("a", 4), 32).tolist() == [0, 16, 32]
+    assert window_starts(numbered("a", 4, end=70), 32).tolist() == [0, 16, 32]  # 70: a bar cut short at the end
+    assert window_starts(SET[3], 48).tolist() == [0, 12]  # four bars of three quarters
+    upbeat = numbered("upbeat", 3, (TimeSignature(0, 1, 4), TimeSignature(4, 4, 4)), end=52)
+    assert window_starts(upbeat, 16).tolist() == [4, 20, 36]
+    assert window_starts(upbeat, 36).tolist() == [0]
+
+
+def test_which_windows_come_depends_on_the_seed():
+    long = [numbered(f"p{i}", 40) for i in range(6)]
+    draws = {tuple(drawn(draw_windows(long, 6, steps=32, seed=seed))) for seed in range(10)}
+    assert len(draws) == 10
+    starts = Counter(pitches[0] for draw in draws for _, pitches in draw)
+    assert len(starts) > 20  # 60 draws from 39 places: not always the beginning
+
+
+@pytest.mark.parametrize(
+    ("pieces", "n", "told"),
+    [
+        (SET, 8, "8 windows of 16 steps were asked for, but 4 pieces have only 7"),
+        (SET[3:], 1, "none of 1 pieces has whole bars that make 16 steps"),
+        ([], 1, "none of 0 pieces"),
+    ],
+)
+def test_what_is_not_there_is_not_drawn(pieces, n, told):
+    with pytest.raises(UserError, match=told):
+        draw_windows(pieces, n, steps=16, seed=0)
+
+
+# -------------------------------------------------------------------------------------------- corpus, shuffled
+
+
+def test_corpus_windows_are_the_corpus():
+    pieces = {p.name: satb.encode(p) for p in splits()[0]["test"]}
+    with load_generator({"generator": "corpus", "corpus": "toy"}) as corpus:
+        windows = corpus.sample(12, steps=STEPS, seed=0)
+    found = [
+        (name, bar)
+        for window in windows
+        for name, whole in pieces.items()
+        for bar in range(0, len(whole) - STEPS + 1, 16)
+        if np.array_equal(whole[bar : bar + STEPS], window)
+    ]
+    assert len(set(found)) == len(found) == 12
+    assert {name for name, _ in found[:4]} == set(pieces)
+
+
+def test_corpus_says_where_it_comes_from():
+    info = load_generator({"generator": "corpus", "corpus": "toy", "split": "train"}).info
+    assert (info.corpus, info.licence, info.citation) == ("toy:train", "toy licence", "toy citation")
+    assert info.corpus_checksum
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"split": "full"}, r"none of the 1 pieces of toy:full can be said in the representation 'satb' \(the first: "),
+        ({"split": "empty"}, "none of the 0 pieces of toy:empty"),
+        ({"split": "tset"}, r"corpus 'toy' has no split 'tset'; did you mean test\?"),
+        ({"corpus": "tyo"}, r"no corpus called 'tyo'; did you mean toy"),
+        ({"representation": "piano"}, r"no representation called 'piano'; did you mean pianoroll\?"),
+    ],
+)
+def test_a_corpus_that_cannot_be_used_says_why(settings, told):
+    with pytest.raises(UserError, match=told), load_generator({"generator": "corpus", "corpus": "toy", **settings}):
+        pass
+
+
+def test_pieces_that_cannot_be_said_are_left_out():
+    with load_generator({"generator": "corpus", "corpus": "toy", "split": "train"}) as corpus:
+        assert [p.name for p in corpus.pieces] == [f"train{i}" for i in range(8)]
+    with load_generator(
+        {"generator": "corpus", "corpus": "toy", "split": "full", "representation": "pianoroll"}
+    ) as roll:
+        assert len(roll.pieces) == 1
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ({"split": "train"}, {"split": "test"}),
+        ({"representation": "satb"}, {"representation": "pianoroll"}),
+        ({"generator": "shuffled-notes"}, {"split": "train"}),
+        ({"generator": "uniform", "low": 36}, {"generator": "uniform", "low": 37}),
+        ({"generator": "uniform"}, {"generator": "uniform", "representation": "pianoroll"}),
+        (
+            {"generator": "uniform", "representation": "pianoroll", "density": 0.1},
+            {"generator": "uniform", "representation": "pianoroll", "density": 0.2},
+        ),
+    ],
+)
+def test_settings_change_the_fingerprint(left, right):
+    one, other = (load_generator({"generator": "corpus", **s}, corpus="toy").info for s in (left, right))
+    assert one.fingerprint != other.fingerprint
+
+
+def test_shuffled_notes_come_from_the_training_split_whatever_the_suite_says():
+    shuffled = load_generator("shuffled-notes", corpus="toy", split="test")
+    assert shuffled.info.corpus == "toy:train"
+    with pytest.raises(UserError, match="no setting 'split'"):
+        load_generator({"generator": "shuffled-notes", "split": "test"})
+
+
+@st.composite
+def pieces(draw):
+    n = draw(st.integers(0, 30))
+    column = lambda low, high: np.array(draw(st.lists(st.integers(low, high), min_size=n, max_size=n)), int)  # noqa: E731
+    notes = note_array(column(0, 60), column(1, 8), column(0, 127), column(1, 127), column(0, 2))
+    return Piece("any", 4, notes, 80, (Track(), Track(9), Track(0, True)))
+
+
+@given(pieces(), st.integers(0, 2**32))
+def test_shuffling_keeps_rhythm_and_the_pitches_of_each_track(piece, seed):
+    shuffled = shuffle_pitches(piece, np.random.default_rng(seed))
+    assert shuffled.notes.dtype == NOTE
+    for kept in (["track", "pitch"], ["track", "onset", "duration", "velocity"]):
+        left, right = (Counter(p.notes[kept].tolist()) for p in (piece, shuffled))
+        assert left == right
+    assert replace(shuffled, notes=piece.notes).time_signatures == piece.time_signatures
+    keys = shuffled.notes[["onset", "pitch", "track"]].tolist()
+    assert keys == sorted(keys)
+
+
+def test_shuffling_makes_every_order_equally_often():
+    """3! orders of three pitches, 600 draws: 100 each, give or take five standard deviations."""
+    piece = Piece("abc", 4, note_array(np.arange(3), np.ones(3), np.array([60, 62, 64])), 3)
+    rng = np.random.default_rng(0)
+    orders = Counter(tuple(shuffle_pitches(piece, rng).notes["pitch"].tolist()) for _ in range(600))
+    assert len(orders) == 6
+    assert all(abs(count - 100) < 5 * math.sqrt(600 * 1 / 6 * 5 / 6) for count in orders.values())
+
+
+def test_shuffled_samples_have_the_rhythm_of_their_windows():
+    with (
+        load_generator({"generator": "corpus", "split": "train"}, corpus="toy") as corpus,
+        load_generator("shuffled-notes", corpus="toy") as shuffled,
+    ):
+        human, mixed = (g.sample(8, steps=STEPS, seed=0) for g in (corpus, shuffled))
+    for before, after in zip(human, mixed, strict=True):
+        assert not np.array_equal(before, after)
+        moves_before, moves_after = (np.diff(voices, axis=0) != 0 for voices in (before, after))
+        assert not (moves_after & ~moves_before).any()  # a repeated pitch may hide an onset, none is new
+
+
+# ------------------------------------------------------------------------------------------------------ chance
+
+
+def test_uniform_voices_draw_every_pitch_and_silence_equally_often():
+    from scipy.stats import chisquare
+
+    tokens = np.concatenate(load_generator("uniform").sample(40, steps=128, seed=0)).ravel()
+    counts = Counter(tokens.tolist())
+    assert set(counts) == {-1, *range(36, 82)}
+    assert chisquare(list(counts.values())).pvalue > 1e-4  # 20,480 tokens of 47 kinds
+
+
+def test_uniform_rolls_sound_at_the_stated_density():
+    cells = np.stack(
+        load_generator({"generator": "uniform", "representation": "pianoroll"}).sample(20, steps=128, seed=0)
+    )
+    assert cells[..., :36].sum() == cells[..., 82:].sum() == 0
+    error = math.sqrt(46 * (4 / 46) * (1 - 4 / 46) / (20 * 128))
+    assert cells.sum(axis=-1).mean() == pytest.approx(4, abs=4 * error)  # four notes at a time
+    full = load_generator({"generator": "uniform", "representation": "pianoroll", "density": 1, "low": 60, "high": 61})
+    assert np.flatnonzero(full.sample(1, steps=1, seed=0)[0][0]).tolist() == [60, 61]
+
+
+def test_uniform_likelihoods_are_the_closed_form():
+    uniform = load_generator({"generator": "uniform", "low": 60, "high": 62})
+    tokens = np.array([[60, 62, -1, 59, 63, 61]])
+    scores = uniform.token_log_probs(tokens, np.array([[True, True, True, True, True, False]]))
+    quarter = math.log(1 / 4)  # three pitches and silence
+    np.testing.assert_allclose(scores, [[quarter, quarter, quarter, -math.inf, -math.inf, math.nan]])
+    np.testing.assert_allclose(
+        uniform.edit_log_probs(np.zeros((2, 16, 46), bool)), np.full((2, 16, 46), -math.log(736))
+    )
+    cells = np.zeros((2, 5, 2), int)
+    np.testing.assert_allclose(
+        uniform.edit_log_probs(np.zeros((2, 16, 46), bool), cells), np.full((2, 5), -math.log(736))
+    )
+
+
+def test_a_uniform_roll_has_no_tokens_to_score():
+    assert capabilities(load_generator("uniform")) == ["Samples", "Completes", "ScoresTokens", "ProposesEdits"]
+    roll = load_generator({"generator": "uniform", "representation": "pianoroll"})
+    assert capabilities(roll) == ["Samples", "Completes", "ProposesEdits"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"low": 80, "high": 40}, "0 <= low <= high <= 127, got 80 and 40"),
+        ({"high": 128}, "got 36 and 128"),
+        ({"representation": "pianorol"}, r"no representation called 'pianorol'; did you mean pianoroll\?"),
+        ({"density": 1.5}, "density must be a probability, got 1.5"),
+    ],
+)
+def test_uniform_settings_that_make_no_sense(settings, told):
+    with pytest.raises(UserError, match=told):
+        load_generator({"generator": "uniform", **settings})
+
+
+# ------------------------------------------------------------------------------------------------- midi folder
+
+
+def test_a_folder_gives_its_pieces_in_the_order_of_their_paths(folder):
+    with load_generator({"generator": "midi-folder", "folder": str(folder), "representation": "satb"}) as midi:
+        arrays = midi.sample(4, steps=STEPS, seed=0)
+        assert midi.failures == []
+    rng = np.random.default_rng(2)
+    made = {name: satb.encode(toy_chorale(name, rng, 9))[:STEPS] for name in ("c.mid", "b/2.mid", "b/10.MID", "a.midi")}
+    same(arrays, [made[name] for name in sorted(made)])
+
+
+def test_a_short_piece_stays_short(tmp_path):
+    write_midi(toy_chorale("short", np.random.default_rng(0), 2), tmp_path / "short.mid")
+    with load_generator({"generator": "midi-folder", "folder": str(tmp_path)}) as midi:
+        assert [len(a) for a in midi.sample(1, steps=128, seed=0)] == [32]
+
+
+def test_files_that_cannot_be_used_are_named_and_the_others_used(tmp_path):
+    write_midi(toy_chorale("good", np.random.default_rng(0), 4), tmp_path / "good.mid")
+    write_midi(too_full("full"), tmp_path / "full.mid")
+    (tmp_path / "noise.mid").write_bytes(b"no music")
+    (tmp_path / "notes.txt").write_text("not MIDI by its name")
+    with load_generator({"generator": "midi-folder", "folder": str(tmp_path), "representation": "satb"}) as midi:
+        assert len(midi.sample(1, steps=STEPS, seed=0)) == 1
+        full, noise = midi.failures
+        with pytest.raises(UserError, match=r"2 pieces were asked for, but .* holds 1 \(and 2 that cannot be used\)"):
+            midi.sample(2, steps=STEPS, seed=0)
+    assert "full.mid: 5 pitches sound at step 0" in full
+    assert "noise.mid: not a MIDI file" in noise
+
+
+def test_a_folder_with_nothing_to_use_says_why(tmp_path):
+    missing = load_generator({"generator": "midi-folder", "folder": str(tmp_path / "missing")})
+    with pytest.raises(UserError, match="missing: no such folder"):
+        missing.load()
+    with pytest.raises(UserError, match="holds no MIDI files"):
+        load_generator({"generator": "midi-folder", "folder": str(tmp_path)}).load()
+    (tmp_path / "noise.mid").write_bytes(b"no music")
+    with pytest.raises(
+        UserError, match=r"none of the 1 files of .* can be used as 'pianoroll'; the first is .*noise.mid"
+    ):
+        load_generator({"generator": "midi-folder", "folder": str(tmp_path)}).load()
+
+
+def test_the_fingerprint_of_a_folder_is_that_of_its_contents(tmp_path):
+    spec = {"generator": "midi-folder", "folder": str(tmp_path)}
+    chorale = toy_chorale("x", np.random.default_rng(0), 4)
+    write_midi(chorale, tmp_path / "a.mid")
+    one = load_generator(spec).info.fingerprint
+    (tmp_path / "a.mid").touch()
+    assert load_generator(spec).info.fingerprint == one
+    write_midi(cut(chorale, 0, 32), tmp_path / "a.mid")
+    two = load_generator(spec).info.fingerprint
+    (tmp_path / "a.mid").rename(tmp_path / "b.mid")
+    assert len({one, two, load_generator(spec).info.fingerprint}) == 3
+
+
+# ----------------------------------------------------------------------------------------------- sample command
+
+
+def test_the_sample_command_writes_midi_and_a_manifest(tmp_path, capsys):
+    import hashlib
+    import json
+
+    from evalkit.cli import main
+    from evalkit.music.midi import read_midi
+
+    out = tmp_path / "samples"
+    command = ["generators", "sample", "corpus", "--n", "3", "--bars", "4", "--seed", "7", "--out", str(out)]
+    with pytest.raises(SystemExit) as stopped:
+        main([*command, "--set", "corpus=toy", "--set", "split=train"])
+    assert stopped.value.code == 0
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert [p["file"] for p in manifest["pieces"]] == ["000.mid", "001.mid", "002.mid"]
+    assert manifest["settings"] == {"corpus": "toy", "split": "train"}
+    assert (manifest["seed"], manifest["steps"], manifest["generator"]["name"]) == (7, 64, "corpus")
+    with load_generator({"generator": "corpus", "corpus": "toy", "split": "train"}) as corpus:
+        expected = corpus.sample(3, steps=64, seed=7)
+    for piece, array in zip(manifest["pieces"], expected, strict=True):
+        assert hashlib.sha256((out / piece["file"]).read_bytes()).hexdigest() == piece["sha256"]
+        np.testing.assert_array_equal(satb.encode(read_midi(out / piece["file"])), array)
+
+    (out / "stale.mid").write_bytes(b"")
+    with pytest.raises(SystemExit) as stopped:
+        main([*command, "--set", "corpus=toy"])
+    assert stopped.value.code == 2
+    assert "already holds stale.mid" in capsys.readouterr().err
+
+
+def test_broken_plug_ins_are_listed_with_their_error(monkeypatch, capsys):
+    from importlib.metadata import EntryPoint
+
+    from evalkit.cli import main
+    from generators import cli as generators_cli
+
+    known = {**generator_names(), "theirs": EntryPoint("theirs", "no_such_package:Net", "evalkit.generators")}
+    monkeypatch.setattr(generators_cli, "generator_names", lambda: known)
+    with pytest.raises(SystemExit) as stopped:
+        main(["generators", "list"])
+    assert stopped.value.code == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines.keys() == known.keys()
+    assert lines["theirs"].endswith(
+        "broken: no_such_package:Net: ModuleNotFoundError: No module named 'no_such_package'"
+    )
+    assert lines["uniform"].split()[-4:] == ["Samples,", "Completes,", "ScoresTokens,", "ProposesEdits"]
+    assert "midi-folder" in lines
+    assert lines["midi-folder"].endswith("Samples (needs folder)")
