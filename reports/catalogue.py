@@ -47,7 +47,7 @@ def describe(metric: str) -> Description:
     from evalkit.metrics import METRICS
 
     if metric not in METRICS:
-        return Description(metric, plain(metric), "other metrics", "", "", "", (), len(METRICS))
+        return Description(metric, plain(metric), "Other metrics", "", "", "", (), len(METRICS))
     found = METRICS[metric]
     return Description(
         metric,
@@ -66,8 +66,8 @@ def _family(metric: str) -> str:
 
     for name, family in FAMILIES.items():
         if metric in family.metrics:
-            return plain(name)
-    return plain(METRICS[metric].function.__module__.rpartition(".")[2])
+            return plain(name).capitalize()
+    return plain(METRICS[metric].function.__module__.rpartition(".")[2]).capitalize()
 
 
 def is_main(metric: str, variant: str, variants_present: Iterable[str]) -> bool:

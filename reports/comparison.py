@@ -48,6 +48,7 @@ class Cell:
     best: bool = False
     clear: bool = False  # best, and significantly so against the next
     letters: str = ""  # systems of a column that share a letter are not shown to differ
+    differs: bool = False  # from the reference, significantly
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,9 @@ class Table:
     def only(self, wanted: Iterable[int]) -> Table:
         """The table with the columns at these places."""
         chosen = list(wanted)
-        rows = (Row(r.system, r.generator, r.record, r.is_reference, tuple(r.cells[i] for i in chosen)) for r in self.rows)
+        rows = (
+            Row(r.system, r.generator, r.record, r.is_reference, tuple(r.cells[i] for i in chosen)) for r in self.rows
+        )
         return Table(
             self.suite, self.task, self.records, tuple(self.columns[i] for i in chosen), tuple(rows), self.apart
         )
@@ -185,7 +188,7 @@ def _table(records: Sequence[Record], suite: str, task: str, apart: str | None) 
     found = _gather(records, suite, task)
     columns = _columns(found)
     systems = _systems(records, suite, task)
-    cells = [_column_cells(column, found[key], records, systems, _alone(key, found)) for key, column in columns.items()]
+    cells = [_column_cells(column, found[key], records, systems) for key, column in columns.items()]
     names = [generator for _, generator in systems]
     rows = tuple(
         Row(
@@ -220,10 +223,6 @@ def _gather(records: Sequence[Record], suite: str, task: str) -> dict[_Key, _Fou
         for key in fitting or [exact]:
             found.setdefault(key, _Found(r)).by_system.setdefault((index, r.generator), r)
     return found
-
-
-def _alone(key: _Key, found: Mapping[_Key, _Found]) -> bool:
-    return sum(other[:2] == key[:2] for other in found) == 1
 
 
 def _columns(found: Mapping[_Key, _Found]) -> dict[_Key, Column]:
@@ -276,7 +275,6 @@ def _column_cells(
     found: _Found,
     records: Sequence[Record],
     systems: Sequence[tuple[int, str]],
-    alone: bool,
 ) -> list[Cell]:
     """The cells of one column, in the order of ``systems``."""
     of_reference = next((r for (_, g), r in found.by_system.items() if g == REFERENCE and r.status == "ok"), None)
@@ -287,9 +285,10 @@ def _column_cells(
         if system[1] != REFERENCE and result.status == "ok" and result.value is not None
     }
     ranked = sorted((s for s in merit if not math.isnan(merit[s])), key=lambda s: -merit[s])
-    pairs = _tested_pairs(column, records, alone)
+    tested = _tested_pairs(column, records, found.example.suite, found.example.task)
+    pairs = {pair: p for pair, p in tested.items() if not any(g == REFERENCE for _, g in pair)}
     real = {pair for pair, p in pairs.items() if p < LEVEL}
-    groups = _letters(ranked, real) if any(set(pair) <= set(ranked) for pair in pairs) else {}
+    groups = _letters([s for s in ranked if any(s in pair for pair in pairs)], real)
     best = {s for s in ranked if merit[s] == merit[ranked[0]]}
     clear = len(best) == 1 and len(ranked) > 1 and frozenset(ranked[:2]) in real
     cells = []
@@ -301,9 +300,9 @@ def _column_cells(
         distance = None
         if column.direction == "closer" and result and result.value is not None and reference is not None:
             distance = result.value - reference
-        cells.append(
-            Cell(result, distance, system in best, clear and system == ranked[0], groups.get(system, ""))
-        )
+        differs = tested.get(frozenset((system, (system[0], REFERENCE))), 1.0) < LEVEL
+        won = clear and system == ranked[0]
+        cells.append(Cell(result, distance, system in best, won, groups.get(system, ""), differs))
     return cells
 
 
@@ -320,19 +319,21 @@ def _merit(value: float | None, direction: Direction, reference: float | None) -
 _System = tuple[int, str]
 
 
-def _tested_pairs(column: Column, records: Sequence[Record], alone: bool) -> dict[frozenset[_System], float]:
+def _tested_pairs(column: Column, records: Sequence[Record], suite: str, task: str) -> dict[frozenset[_System], float]:
     """Holm's p of each pair of systems that was compared in this column."""
     return {
         frozenset(((index, c.left), (index, c.right))): c.p_holm
         for index, record in enumerate(records)
         for c in record.comparisons
-        if c.p_holm is not None and REFERENCE not in (c.left, c.right) and _belongs(c, column, record, alone)
+        if c.p_holm is not None and not math.isnan(c.p_holm) and _belongs(c, suite, task, column)
     }
 
 
-def _belongs(c: Comparison, column: Column, record: Record, alone: bool) -> bool:
-    same = (c.metric, c.variant) == (column.metric, column.variant)
-    return same and (alone or canonical(c.settings) == column.settings)
+def _belongs(c: Comparison, suite: str, task: str, column: Column) -> bool:
+    """Whether a comparison is of this column: nothing that both settings name may differ."""
+    settings = json.loads(column.settings)
+    same = (c.suite, c.task, c.metric, c.variant) == (suite, task, column.metric, column.variant)
+    return same and all(settings[key] == c.settings[key] for key in settings.keys() & c.settings.keys())
 
 
 def _letters(ranked: Sequence[_System], real: set[frozenset[_System]]) -> dict[_System, str]:

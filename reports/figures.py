@@ -56,7 +56,9 @@ class Look:
 def looks(systems: Sequence[str]) -> dict[str, Look]:
     """Colour, marker and dash of each system; the same in all figures of a report."""
     return {
-        system: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[(i // len(COLOURS) + i) % len(DASHES)])
+        system: Look(
+            COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[(i // len(COLOURS) + i) % len(DASHES)]
+        )
         for i, system in enumerate(s for s in systems if s != REFERENCE)
     }
 
@@ -79,7 +81,7 @@ def pitch_histogram(cells: Mapping[str, NDArray[np.float64]], look: Mapping[str,
                 bins, 100 * shares[system][first : last + 1], color=style.colour, linestyle=style.dash,
                 marker=style.marker, markersize=3.5, linewidth=1.3, label=_legend_name(system),
             )  # fmt: skip
-        ticks = [b for b in bins if 0 < b and (2 * b - 1) // 12 != (2 * b + 1) // 12]
+        ticks = [b for b in range(first, last + 1) if b > 0 and (2 * b - 1) // 12 != (2 * b + 1) // 12]
         axes.set_xticks(ticks, [pitch_name((2 * b + 1) // 12 * 12).replace("♯", "#") for b in ticks])
         axes.set_xlim(first - 0.8, last + 0.8)
         axes.set_ylim(bottom=0)
@@ -90,7 +92,9 @@ def pitch_histogram(cells: Mapping[str, NDArray[np.float64]], look: Mapping[str,
         figure.legend(
             [handles[i] for i in order], [labels[i] for i in order], loc="outside upper left", ncols=4, frameon=False
         )
-        words = f"Share of note cells in each two-semitone bin, {pitch_name(2 * first)} to {pitch_name(min(2 * last, 127))}"
+        words = (
+            f"Share of note cells in each two-semitone bin, {pitch_name(2 * first)} to {pitch_name(min(2 * last, 127))}"
+        )
         return _drawing(figure, name, "Pitch histogram", f"{words}, for {', '.join(shares)}.", wide=True)
 
 
@@ -111,7 +115,7 @@ def intervals(table: Table, place: int, look: Mapping[str, Look], name: str) -> 
     systems = [(row, result) for row, result in shown if not row.is_reference]
     if not systems:
         return None
-    with _canvas(NARROW, 0.95 + 0.24 * len(systems)) as (figure, axes):
+    with _canvas(NARROW, 1.15 + 0.24 * len(systems)) as (figure, axes):
         for row, result in shown:
             if row.is_reference and result and result.value is not None:
                 low, high = _ends(result.ci95, result.value)
@@ -126,15 +130,18 @@ def intervals(table: Table, place: int, look: Mapping[str, Look], name: str) -> 
             style = look[row.generator]
             axes.plot([low, high], [height, height], color=style.colour, linewidth=1.6, solid_capstyle="butt")
             axes.plot(result.value, height, marker=style.marker, color=style.colour, markersize=5)
-        axes.set_yticks(range(len(systems)), [_legend_name(row.system) for row, _ in reversed(systems)])
+        axes.set_yticks(range(len(systems)), [_legend_name(row.system, 20) for row, _ in reversed(systems)])
         axes.set_ylim(-0.6, len(systems) - 0.4)
         axes.margins(x=0.08)
-        axes.locator_params(axis="x", nbins=5)
-        unit = f" ({column.unit})" if column.unit else ""
-        axes.set_xlabel(_plain(f"{column.title}{unit}, {DIRECTION_WORDS[column.direction]}"))
+        axes.locator_params(axis="x", nbins=4, integer=column.decimals == 0)
+        variant = "" if column.variant == "correct" else f" ({column.variant.replace('_', ' ')})"
+        figure.suptitle(_plain(column.title + variant), x=0.01, ha="left", fontsize=9, weight="bold")
+        axes.set_xlabel(_plain("\n".join(filter(None, (column.unit, DIRECTION_WORDS[column.direction])))))
         axes.grid(axis="x", color=FAINT, linewidth=0.5)
         axes.set_axisbelow(True)
-        words = "; ".join(f"{row.system} {result.value:.4g}" for row, result in shown if result and result.value is not None)
+        words = "; ".join(
+            f"{row.system} {result.value:.4g}" for row, result in shown if result and result.value is not None
+        )
         return _drawing(figure, name, column.title, f"{column.title} with 95 % intervals: {words}.", wide=False)
 
 
@@ -143,13 +150,13 @@ def _ends(ci95: tuple[float, float] | None, value: float) -> tuple[float, float]
     return (low if math.isfinite(low) else value), (high if math.isfinite(high) else value)
 
 
-def _legend_name(system: str) -> str:
-    return _plain(system if len(system) <= 26 else f"{system[:25]}…")
+def _legend_name(system: str, longest: int = 26) -> str:
+    return _plain(system if len(system) <= longest else f"{system[: longest - 1].rstrip()}…")
 
 
 def _plain(text: str) -> str:
-    """Without matplotlib's mathematics, and without its rule that a leading underscore hides a label."""
-    return re.sub(r"^_", "\u200b_", text.replace("$", r"\$"))
+    """Without matplotlib's rule that a leading underscore hides a label."""
+    return re.sub(r"^_", "\u200b_", text)
 
 
 @contextmanager
@@ -158,7 +165,7 @@ def _canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    settings = {
+    settings: dict[Any, Any] = {
         "pdf.fonttype": 42,
         "svg.fonttype": "none",
         "svg.hashsalt": "evalkit",
@@ -173,6 +180,7 @@ def _canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
         "axes.spines.right": False,
         "axes.linewidth": 0.7,
         "legend.fontsize": 7.5,
+        "text.parse_math": False,  # a name may hold dollars
     }
     with mpl.rc_context(settings):
         figure = Figure(figsize=(width, height), layout="constrained")

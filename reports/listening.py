@@ -38,7 +38,7 @@ class SampleGroup:
 
 
 def sample_groups(records: Sequence[Record], out: Path) -> tuple[list[SampleGroup], list[str]]:
-    """All samples, grouped for comparison, their sound rendered into ``out/audio``; and what went wrong, in sentences."""
+    """All samples, grouped for comparison, their sound in ``out/audio``; and sentences about what went wrong."""
     found = [(record, system, path) for record in records for system, paths in record.samples.items() for path in paths]
     pieces: list[Piece] = []
     readable: list[tuple[Record, str, Path]] = []

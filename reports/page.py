@@ -91,10 +91,15 @@ def write_report(records: Sequence[Record], out: Path, command: str) -> list[str
 def problems(records: Sequence[Record]) -> list[Problem]:
     """Everything that failed or does not apply, each reason once per system."""
     every = (
-        Problem(r.generator, f"{describe(r.metric).title}{_detail(r.variant)}", plain(r.status), r.reason or "no reason given")
+        Problem(
+            r.generator,
+            f"{describe(r.metric).title}{_detail(r.variant)}",
+            plain(r.status),
+            r.reason or "no reason given",
+        )
         for record in records
         for r in record.results
-        if r.status != "ok"
+        if r.status != "ok" and (r.generator, r.status) != (REFERENCE, "not_applicable")  # it has no distance to itself
     )
     return list(dict.fromkeys(every))
 
@@ -137,13 +142,15 @@ def _detail(variant: str) -> str:
 
 def _histograms(records: Sequence[Record], look: Mapping[str, figures.Look]) -> list[figures.Drawing | None]:
     return [
-        figures.pitch_histogram(_ordered(record.pitch_cells), _complete(look, record.pitch_cells), f"pitch-histogram-{i}")
+        figures.pitch_histogram(_ordered(record), _complete(look, record.pitch_cells), f"pitch-histogram-{i}")
         for i, record in enumerate(records)
     ]
 
 
-def _ordered(cells: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    return {system: cells[system] for system in sorted(cells, key=lambda s: s != REFERENCE)}
+def _ordered(record: Record) -> dict[str, NDArray[np.float64]]:
+    """The pitches of the systems in the order of the tables, then of any others."""
+    names = dict.fromkeys([*record.generators, *record.pitch_cells])
+    return {system: record.pitch_cells[system] for system in names if system in record.pitch_cells}
 
 
 def _complete(look: Mapping[str, figures.Look], systems: Mapping[str, Any]) -> Mapping[str, figures.Look]:
@@ -191,7 +198,9 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "value": lambda value, decimals: minus(number(value, decimals)),
-        "signed": lambda value, decimals: minus(number(value, decimals) if value <= 0 else f"+{number(value, decimals)}"),
+        "signed": lambda value, decimals: minus(
+            number(value, decimals) if value <= 0 else f"+{number(value, decimals)}"
+        ),
         "interval": lambda ci95, decimals: minus(interval(ci95, decimals) or ""),
         "plain": plain,
         "inline_svg": figures.inline,

@@ -55,10 +55,14 @@ def read_papers() -> list[dict[str, Any]]:
     ]
 
 
-def published_tables(records: Sequence[Record], papers: Sequence[Mapping[str, Any]] | None = None) -> list[PublishedTable]:
+def published_tables(
+    records: Sequence[Record], papers: Sequence[Mapping[str, Any]] | None = None
+) -> list[PublishedTable]:
     """The papers' tables that share a metric with these records and have a result of ours to show."""
     made = [
-        _table(paper, table, records) for paper in (read_papers() if papers is None else papers) for table in paper["tables"]
+        _table(paper, table, records)
+        for paper in (read_papers() if papers is None else papers)
+        for table in paper["tables"]
     ]
     return [table for table in made if table.reproduced]
 
@@ -94,15 +98,15 @@ def _ours(records: Sequence[Record], system: str, column: PublishedColumn, varia
     """Our result for a published cell: the same metric and variant, measured on or against the same data."""
     if column.metric is None:
         return None
-    same = (r for record in records for r in record.results if _is_on(record, r, dataset))
-    return next(
-        (
-            r
-            for r in same
-            if (r.generator, r.metric, r.variant, r.status) == (system, column.metric, variant, "ok")
-        ),
-        None,
-    )
+    same = [
+        r
+        for record in records
+        for r in record.results
+        if (r.generator, r.metric, r.status) == (system, column.metric, "ok") and _is_on(record, r, dataset)
+    ]
+    # where the paper's definition is sound, both of our variants are that definition
+    accepted = (variant,) if column.corrected else (variant, "correct")
+    return next((r for name in accepted for r in same if r.variant == name), None)
 
 
 def _is_on(record: Record, result: Result, dataset: str) -> bool:

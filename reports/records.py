@@ -74,7 +74,9 @@ def read_record(path: Path, label: str) -> Record:
         raise UserError(f"{path}: no such directory of results")
     file = path / "results.json"
     if not file.is_file():
-        raise UserError(f"{path}: has no results.json; is it the --out of a finished 'evalkit run' or 'score --report'?")
+        raise UserError(
+            f"{path}: has no results.json; is it the --out of a finished 'evalkit run' or 'score --report'?"
+        )
     document = _json_object(file)
     if document.get("schema") != SCHEMA:
         raise UserError(f"{file}: schema is {document.get('schema')!r}, this version reads {SCHEMA}")

@@ -15,8 +15,9 @@ from reports.records import Record
 from reports.significance import LEVEL
 
 CSV_COLUMNS = (
-    "record suite task generator metric variant value ci95_low ci95_high n unit direction status reason settings"
-).split()
+    *("record", "suite", "task", "generator", "metric", "variant", "value", "ci95_low", "ci95_high"),
+    *("n", "unit", "direction", "status", "reason", "settings"),
+)
 
 ARROWS: dict[Direction, str] = {"higher": r"$\uparrow$", "lower": r"$\downarrow$", "closer": r"$\rightarrow$R"}
 
@@ -133,8 +134,16 @@ def _tex_legend(table: Table) -> str:
     used = dict.fromkeys(c.direction for c in table.columns)
     arrows = "; ".join(f"{ARROWS[d]} {DIRECTION_WORDS[d]}" for d in used)
     counts = sorted({c.result.n for r in table.rows for c in r.cells if c.result and c.result.status == "ok"})
-    n = f" $n = {counts[0]}$ pieces." if len(counts) == 1 else f" $n$ from {counts[0]} to {counts[-1]} pieces." if counts else ""
-    bold = f" Bold: better than every other system, the next significantly so (Holm, {LEVEL:g})." if table.tested else ""
+    n = (
+        f" $n = {counts[0]}$ pieces."
+        if len(counts) == 1
+        else f" $n$ from {counts[0]} to {counts[-1]} pieces."
+        if counts
+        else ""
+    )
+    bold = (
+        f" Bold: better than every other system, the next significantly so (Holm, {LEVEL:g})." if table.tested else ""
+    )
     return f"95\\,\\% intervals in brackets. {arrows}.{bold}{n}"
 
 

@@ -20,8 +20,8 @@ SYSTEMS = ("es-net", "coconet", "orderless-nade", "ngram", NASTY)
 METRICS = (
     ("pitch_classes", ("correct", "published"), "pitch classes", "closer", 12.0, 0.0, (0, 0, 0, 0, -2)),
     ("pitches", ("correct", "published"), "pitches", "closer", 46.0, 1.5, (0, 0, 9, -3, 20)),
-    ("in_scale_rate", ("correct", "published"), "share of note cells", "closer", 0.787, 0.05, (0.01, -0.02, 0.05, 0.1, -0.2)),
-    ("polyphonic_rate", ("correct", "published"), "share of steps", "closer", 0.917, 0.08, (0.0, -0.03, -0.15, -0.2, -0.5)),
+    ("in_scale_rate", ("correct", "published"), "share", "closer", 0.787, 0.05, (0.01, -0.02, 0.05, 0.1, -0.2)),
+    ("polyphonic_rate", ("correct", "published"), "share", "closer", 0.917, 0.08, (0.0, -0.03, -0.15, -0.2, -0.5)),
     ("bhattacharyya", ("correct",), "nats", "lower", 0.0, 0.01, (0.028, 0.021, 0.049, 0.08, math.inf)),
     ("ks_pitch", ("correct", "published"), "", "lower", 0.0, 0.02, (0.03, 0.02, 0.05, 0.11, 0.4)),
     ("wasserstein_pitch", ("correct",), "semitones", "lower", 0.0, 0.4, (0.5, 0.4, 1.1, 2.2, 5.0)),
@@ -105,7 +105,9 @@ def write_run() -> Callable[..., Path]:
         write_atomically(folder / "results.json", to_json(results_document(provenance, results, comparisons)))
         write_atomically(folder / "timing.json", to_json({"started": "2026-01-01T00:00:00+00:00", "duration_s": 1.5}))
         cells = {
-            system: np.bincount(np.clip(np.rint(rng.normal(62 + i, 9 + 2 * i, 20_000)), 0, 127).astype(int), minlength=128)
+            system: np.bincount(
+                np.clip(np.rint(rng.normal(62 + i, 9 + 2 * i, 20_000)), 0, 127).astype(int), minlength=128
+            )
             for i, system in enumerate((REFERENCE, *SYSTEMS))
         }
         copies = {"ngram": [{"piece": "bwv_1", "source": "BWV <269> & more", "bars": 3}]}
