@@ -1,18 +1,25 @@
-"""All metrics by id, and the families that compute them from one table of counts each."""
+"""All metrics by id, and the families that compute them, each from one table of counts.
+
+``METRICS`` holds every metric in the order of the reports; ``FAMILIES`` the modules that ``evalkit score`` can run on
+any set of pieces. Metrics of a generator's likelihoods and latent spaces belong to no family: their tasks call them.
+"""
 
 from __future__ import annotations
 
-from evalkit.metrics import pianoroll, pitch_distribution
+from evalkit.metrics import descriptors, originality, pianoroll, pitch_distribution, set_distances
 from evalkit.metrics.metric import Family, Metric
+
+_MODULES = {
+    "pianoroll": pianoroll,
+    "pitch_distribution": pitch_distribution,
+    "descriptors": descriptors,
+    "set_distances": set_distances,
+    "originality": originality,
+}
 
 FAMILIES: dict[str, Family] = {
     name: Family(name, module.count, module.estimate, tuple(metric.id for metric in module.METRICS))
-    for name, module in (
-        ("pianoroll", pianoroll),
-        ("pitch_distribution", pitch_distribution),
-    )
+    for name, module in _MODULES.items()
 }
 
-METRICS: dict[str, Metric] = {
-    metric.id: metric for module in (pianoroll, pitch_distribution) for metric in module.METRICS
-}
+METRICS: dict[str, Metric] = {metric.id: metric for module in _MODULES.values() for metric in module.METRICS}
