@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from evalkit.music import pianoroll
 from evalkit.music.midi import parse_midi
 from evalkit.music.notes import Piece, Tempo, TimeSignature, Track, note_array, quantise
+from evalkit.music.representations import REPRESENTATIONS
 
 EXAMPLES = settings(max_examples=100, deadline=None)
 ROLLS = hnp.arrays(np.bool_, st.tuples(st.integers(0, 12), st.just(128)), elements=st.booleans(), fill=st.just(False))
@@ -180,3 +181,15 @@ def test_rolls_agree_with_pypianoroll_on_real_files(pypianoroll):
             if compared == 15:
                 return
     pytest.fail(f"only {compared} files of simple meter found")
+
+
+@pytest.mark.parametrize("representation", REPRESENTATIONS.values(), ids=REPRESENTATIONS)
+def test_every_representation_says_a_piece_of_its_own_and_a_silent_one(representation):
+    piece = piece_of((0, 2, 60, 0), (2, 3, 64, 0), (2, 1, 55, 0), end=8)
+    array = representation.encode(piece)
+    assert len(array) == 8
+    again = representation.decode(array, "again")
+    assert (again.name, again.end, again.ticks_per_quarter) == ("again", 8, representation.steps_per_quarter)
+    assert (pianoroll.encode(again) == pianoroll.encode(piece)).all()
+    assert (representation.encode(again) == array).all()
+    assert representation.encode(piece_of(end=0)).shape == (0, array.shape[1])

@@ -6,17 +6,18 @@ What a file becomes (each line has its test in ``tests/test_midi.py``)
 - A track of the piece is one program on one channel of one track of the file, so a program change in mid track makes
   two tracks. Tracks without a sounding note are dropped. Channel 10 is drums.
 - Note-on with velocity 0 is a note-off; running status is understood. Notes of no length never sound and are dropped,
-  as is a note whose end is missing. Overlapping notes of one pitch in one track: the first to begin ends first.
+  as is a note whose end is missing. Overlapping notes of one pitch in one track: the first to begin ends first
+  (pretty_midi ends them all at once).
 - The piece ends with its last note, or at an "all notes off" (controller 123) after it: that is how ``write_midi``
   keeps a rest at the end, because symusic does not tell where the end of a track stands.
-- Tempo changes are kept in order, the last of several at one tick counts, one of 0 microseconds is ignored, 120
-  quarters a minute hold before the first; tempi after the end are dropped. Time signatures likewise: 4/4 before the
-  first; numerators outside 1..64 and denominators that are no power of two up to 64 are ignored; a repetition of the
-  signature in force is no change, so it begins no bar.
+- Tempo changes of all tracks are kept in order, the last of several at one tick counts, one of 0 microseconds is
+  ignored, 120 quarters a minute hold before the first; what comes after the end is dropped.
+- Time signatures likewise, with 4/4 before the first. Numerators outside 1..64 and denominators that are no power of
+  two up to 64 are ignored; a repetition of the signature in force is no change, so it begins no bar.
 - Key signatures, lyrics, controllers and pitch bends are not part of a piece.
 - Refused as well: more than 32 MiB, 1,000 tracks, 1,000,000 notes, 100,000 tempo or time-signature changes, 200,000
-  sixteenths, and times beyond 2^31 ticks. A file whose delta times add up to 2^32 ticks and more between two notes is
-  read with that much less (symusic counts in 32 bits).
+  sixteenths, and notes beyond 2^31 ticks. symusic counts in 32 bits, so a note that lasts longer than that is dropped,
+  and after 2^32 ticks the count begins again at 0.
 """
 
 from __future__ import annotations
@@ -111,7 +112,8 @@ def _plain(message: str) -> str:
     byte = re.fullmatch(r"Get (\w+)=(\d+)", message)
     if byte:
         return f"{byte[1]} {byte[2]} is above 127"
-    return message.removeprefix("MiniMidi: ").removesuffix(": iostream error").replace("Invaild", "Invalid")
+    message = message.removeprefix("MiniMidi: ").removesuffix(": iostream error").split("!")[0]
+    return message.replace("Invaild", "Invalid").replace("EOF", "end of data")
 
 
 def _piece(score: ScoreTick, name: str) -> Piece:
