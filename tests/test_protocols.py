@@ -69,6 +69,7 @@ nearly[2500] = 1e-12  # repr() of an array this long leaves its middle out
         ((1, 2), (12,)),
         (("ab", "c"), ("a", "bc")),
         (((1, 2), 3), (1, (2, 3))),
+        ((1, (2,)), ((1, 2),)),
         ((1,), ("1",)),
         ((True,), (1,)),
         ((None,), ()),
