@@ -28,18 +28,13 @@ from numpy.typing import NDArray
 from evalkit.metrics.metric import Estimate, Metric, PieceTable
 from evalkit.metrics.piece_means import mean_estimates
 from evalkit.music.notes import Piece, bar_starts
+from evalkit.music.scales import scale
 
 Steps = NDArray[np.integer]  # (notes,) onsets or durations
 Pitches = NDArray[np.integer]  # (notes,) MIDI 0..127
 Histogram = NDArray[np.float64]  # non-negative, sums to 1; all NaN where nothing was counted
 
-SCALES = np.array(
-    [
-        np.roll(mask, root)
-        for mask in ([1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1], [1, 0, 1, 1, 0, 1, 0, 1, 1, 0, 1, 0])
-        for root in range(12)
-    ]
-)  # (24, 12): the major and the natural minor scales
+SCALES = np.array([scale(root, mode) for mode in ("major", "minor") for root in range(12)])  # (24, 12)
 
 # The note lengths of Yang and Lerch in sixteenths: whole, half, quarter, 8th, 16th; dotted half to dotted 16th;
 # triplet half, quarter and 8th. They divide the whole note: MGEval divides the bar, the same in 4/4, but a quarter
@@ -253,7 +248,7 @@ METRICS: tuple[Metric, ...] = (
     _metric(
         scale_consistency,
         "Scale",
-        "share",
+        "share of notes",
         "Mogren (2016); MusPy",
         "Largest share of notes inside one major or natural minor scale.",
     ),
@@ -272,21 +267,21 @@ METRICS: tuple[Metric, ...] = (
     _metric(
         groove_consistency,
         "Groove",
-        "share",
+        "share of steps",
         "Wu and Yang (ISMIR 2020)",
         "Share of steps in which the onset patterns of neighbouring bars agree.",
     ),
     _metric(
         empty_bar_rate,
         "Empty bars",
-        "share",
+        "share of bars",
         "MuseGAN (Dong et al., AAAI 2018)",
         "Share of bars in which nothing sounds.",
     ),
     _metric(
         drum_in_pattern_rate,
         "Drum pattern",
-        "share",
+        "share of drum notes",
         "MuseGAN (Dong et al., AAAI 2018); MusPy",
         "Share of drum notes that fall on eighths.",
     ),
@@ -303,6 +298,11 @@ ARRAYS = {  # name -> its columns of a row
 def columns(name: str) -> slice:
     """The columns of a row that hold descriptor ``name``."""
     return ARRAYS[name] if name in ARRAYS else slice(SCALARS.index(name), SCALARS.index(name) + 1)
+
+
+def table_rows(table: PieceTable) -> NDArray[np.float64]:
+    """The rows of a table that ``count`` filled, ``(pieces, len(SCALARS) + 312)``, also where there is no piece."""
+    return np.asarray(table.rows, np.float64).reshape(-1, ARRAYS["note_length_transitions"].stop)
 
 
 def count(piece: Piece) -> NDArray[np.float64]:
@@ -346,6 +346,4 @@ def estimate(
     reference_seed: int = 0,
 ) -> list[Estimate]:
     """The mean of each scalar over the pieces that define it, bootstrapped over pieces; the reference is not used."""
-    if variant != "correct":
-        return []
-    return mean_estimates(METRICS, candidate.rows[:, : len(SCALARS)], resamples=resamples, seed=seed)
+    return mean_estimates(METRICS, table_rows(candidate)[:, : len(SCALARS)], resamples=resamples, seed=seed)

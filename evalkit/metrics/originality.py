@@ -202,7 +202,7 @@ METRICS: tuple[Metric, ...] = (
         "copying_rate",
         "Copying",
         copying_rate,
-        "share",
+        "share of samples",
         "lower",
         _SOURCE,
         f"Share of samples that copy more than {TOLERATED_BARS} bars of a reference piece.",
@@ -235,7 +235,7 @@ def estimate(
 
     Empty for the reference itself, which shares everything with itself.
     """
-    if reference is None or variant != "correct":
+    if reference is None:
         return []
     ours, theirs = list(candidate.rows), list(reference.rows)
     bars = copied_bars(ours, theirs)

@@ -16,7 +16,6 @@ def mean_estimates(
     metrics: Sequence[Metric],
     values: NDArray[np.float64],
     *,
-    variant: str = "correct",
     settings: Mapping[str, Any] | None = None,
     resamples: int = 1000,
     seed: int = 0,
@@ -24,7 +23,7 @@ def mean_estimates(
     """One estimate per column of ``values`` (pieces, metrics): the mean over the pieces where it is not NaN.
 
     A replicate divides the resampled sum by the resampled number of defined values. Values are taken to be
-    non-negative, and at most 1 where the metric's unit is "share". ``n`` is the number of defined values.
+    non-negative, and at most 1 where the metric's unit is a share. ``n`` is the number of defined values.
     """
     defined = ~np.isnan(values)
     table = np.hstack([np.where(defined, values, 0.0), defined])
@@ -34,19 +33,19 @@ def mean_estimates(
         with np.errstate(invalid="ignore"):  # 0 / 0: no piece of the resample defines it, NaN
             return totals[..., :width] / totals[..., width:]
 
-    value = means(table.sum(axis=0))
+    value, n = means(table.sum(axis=0)), defined.sum(axis=0)
     replicates = means(bootstrap_totals(table, resamples, seed))
     estimates = []
     for i, metric in enumerate(metrics):
-        bounds = (0.0, 1.0) if metric.unit == "share" else (0.0, np.inf)
+        bounds = (0.0, 1.0) if metric.unit.startswith("share") else (0.0, np.inf)
         estimates.append(
             Estimate(
                 metric=metric.id,
-                variant=variant,
+                variant="correct",
                 value=float(value[i]),
-                ci95=interval(replicates[:, i], float(value[i]), bounds=bounds),
-                n=int(defined[:, i].sum()),
-                settings={"resamples": resamples, **(settings or {})},
+                ci95=interval(replicates[:, i], float(value[i]), pieces=int(n[i]), bounds=bounds),
+                n=int(n[i]),
+                settings=settings or {},
                 replicates=replicates[:, i],
             )
         )

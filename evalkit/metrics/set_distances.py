@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.metrics.descriptors import columns, count
+from evalkit.metrics.descriptors import columns, count, table_rows
 from evalkit.metrics.metric import Estimate, Metric, PieceTable
 from evalkit.statistics.bootstrap import interval, resample_weights
 
@@ -117,8 +117,9 @@ def _densities(
     squares = _bilinear(counted, left**2, right**2)
     with np.errstate(invalid="ignore", divide="ignore"):  # nothing drawn, or one pair: NaN
         effective = total**2 / squares
-        variance = (second / total - (first / total) ** 2) / (1 - 1 / effective)
-        bandwidth = np.sqrt(np.where(variance > 1e-12, variance, np.nan)) * effective**-0.2
+        variance = second / total - (first / total) ** 2
+        varies = (variance > 1e-12) & (effective > 1 + 1e-9)
+        bandwidth = np.sqrt(np.where(varies, variance * effective / (effective - 1), np.nan)) * effective**-0.2
         shares = counts / total[..., None]
     kernel = np.exp(-0.5 * (bandwidth[..., None] * 2 * np.pi * np.fft.rfftfreq(POINTS)) ** 2)
     density = np.maximum(np.fft.irfft(np.fft.rfft(shares) * kernel, POINTS), FLOOR / POINTS)
@@ -142,7 +143,7 @@ def _histograms(points: Distances, left: Distances, right: Distances) -> Distanc
     for start in range(0, len(left), RESAMPLES_AT_ONCE):
         block = slice(start, start + RESAMPLES_AT_ONCE)
         weights = left[block].T[:, None, :] * right[block].T[None, :, :]
-        blocks.append(matrix @ weights.reshape(shape[1], -1))
+        blocks.append(matrix @ weights.reshape(shape[1], weights.shape[2]))
     return np.concatenate(blocks, axis=1).reshape(len(points), POINTS, -1).swapaxes(1, 2)
 
 
@@ -195,9 +196,9 @@ def estimate(
     Of a set of more than ``MAX_PIECES`` a seeded draw is compared, the same for all candidates of one size and seed.
     Both sets are resampled. ``n`` is the number of candidate pieces compared.
     """
-    if reference is None or variant != "correct":
+    if reference is None:
         return []
-    ours, theirs = _draw(candidate.rows, seed), _draw(reference.rows, reference_seed)
+    ours, theirs = _draw(table_rows(candidate), seed), _draw(table_rows(reference), reference_seed)
     drawn, drawn_reference = _weights(len(ours), resamples, seed), _weights(len(theirs), resamples, reference_seed)
     inter = np.stack([inter_set_distances(ours[:, c], theirs[:, c]) for c in map(columns, DESCRIPTORS)])
     intra = np.stack([inter_set_distances(theirs[:, c], theirs[:, c]) for c in map(columns, DESCRIPTORS)])
@@ -212,11 +213,11 @@ def estimate(
     estimates = []
     for d, name in enumerate(DESCRIPTORS):
         n, m = (int((~np.isnan(rows[:, columns(name)]).any(axis=1)).sum()) for rows in (ours, theirs))
-        settings = {"resamples": resamples, "bandwidth": "scott", "most_pieces": MAX_PIECES, "reference_pieces": m}
+        settings = {"bandwidth": "scott", "most_pieces": MAX_PIECES, "reference_pieces": m}
         for suffix, statistic, bounds in (("overlap", _overlap, (0.0, 1.0)), ("kl", _kl, (0.0, np.inf))):
             value, replicates = float(statistic(p[d, 0], q[d, 0])), statistic(p_drawn[d], q_drawn[d])
-            ci95 = interval(replicates, value, bounds=bounds)
-            estimates.append(Estimate(f"{name}_{suffix}", variant, value, ci95, n, settings, replicates))
+            ci95 = interval(replicates, value, pieces=min(n, m), bounds=bounds)
+            estimates.append(Estimate(f"{name}_{suffix}", "correct", value, ci95, n, settings, replicates))
     return estimates
 
 
