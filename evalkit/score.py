@@ -52,11 +52,11 @@ def score(
     resamples: int,
     seed: int,
     workers: int | None,
-) -> None:
+) -> int:
     """Compare CANDIDATE... with a reference: every metric with its interval, and which differences are real.
 
     R and each CANDIDATE is a folder of MIDI files or a corpus (evalkit data list), as in nottingham:test.
-    Pieces are quantised to sixteenths and cut to whole bars.
+    Pieces are quantised to sixteenths and cut to whole bars. Exit code 1: a candidate had nothing that could be read.
 
     \b
     Example:
@@ -90,6 +90,7 @@ def score(
         seed=seed,
         settings={"reference": reference_pieces.spec},
     )
+    scored = (reference_set, *candidate_sets)
     everything = {"reference": reference_pieces, **dict(zip(labels, candidate_pieces, strict=True))}
     document = results_document(
         provenance(
@@ -98,8 +99,8 @@ def score(
             resamples=resamples,
             variant=variant,
             reference=reference,
-            sets={label: {"spec": pieces.spec, "checksum": pieces.checksum} for label, pieces in everything.items()},
-            unreadable={s.name: [str(e) for e in s.failures] for s in (reference_set, *candidate_sets) if s.failures},
+            sets={s.name: _described(s, everything[s.name]) for s in scored},
+            unreadable={s.name: [str(e) for e in s.failures] for s in scored if s.failures},
             started=started.isoformat(timespec="seconds"),
             duration_s=round(time.monotonic() - clock, 3),
         ),
@@ -107,8 +108,8 @@ def score(
         comparisons,
     )
     print_table(document)
-    for scored in (reference_set, *candidate_sets):
-        _tell_failures(scored.name, scored.failures, len(everything[scored.name]))
+    for each in scored:
+        _tell_failures(each.name, each.failures, len(everything[each.name]))
     if json_file:
         write_atomically(json_file, to_json(document))
     if report:
@@ -118,6 +119,11 @@ def score(
             _write_samples(report / "samples" / label.replace("/", "_"), pieces)
         (command,) = entry_points(group="evalkit.commands", name="report")
         command.load().main([str(report), "--out", str(report)], standalone_mode=False)
+    return 1 if any(result.status == "failed" for result in results) else 0
+
+
+def _described(scored: ScoredSet, pieces: PieceSet) -> dict[str, Any]:
+    return {"spec": pieces.spec, "checksum": pieces.checksum, "pieces": len(scored.names), "bars": scored.bars}
 
 
 def tabulate_pieces(label: str, pieces: PieceSet, metrics: Sequence[str], workers: int | None) -> ScoredSet:

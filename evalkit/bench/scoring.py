@@ -17,7 +17,7 @@ from evalkit.errors import MidiError, UserError
 from evalkit.metrics import FAMILIES, METRICS
 from evalkit.metrics.metric import Estimate, PieceTable
 from evalkit.metrics.pianoroll import pitch_cells
-from evalkit.music.notes import Piece, quantise, whole_bars
+from evalkit.music.notes import Piece, bar_starts, quantise, whole_bars
 from evalkit.registry import did_you_mean
 from evalkit.results import REFERENCE, Comparison, Direction, Result
 from evalkit.statistics.comparison import compare
@@ -30,6 +30,7 @@ class PieceCounts:
 
     name: str
     notes: int
+    bars: int
     rows: tuple[Any, ...]
 
 
@@ -39,6 +40,7 @@ class ScoredSet:
 
     name: str
     notes: int
+    bars: int
     tables: Mapping[str, PieceTable]
     failures: tuple[MidiError, ...] = ()
 
@@ -72,7 +74,8 @@ def metric_families(metrics: Sequence[str]) -> tuple[str, ...]:
 def count_piece(piece: Piece, families: tuple[str, ...]) -> PieceCounts:
     """Quantise to sixteenths, cut to whole bars, and count; families that share a count are counted once."""
     piece = whole_bars(quantise(piece))
-    return PieceCounts(piece.name, len(piece.notes), tuple(count(piece) for count in _counters(families)))
+    rows = tuple(count(piece) for count in _counters(families))
+    return PieceCounts(piece.name, len(piece.notes), len(bar_starts(piece)) - 1, rows)
 
 
 def _counters(families: Sequence[str]) -> list[Any]:
@@ -91,7 +94,7 @@ def gather(name: str, counted: Iterable[PieceCounts | MidiError], families: tupl
         count: PieceTable(names, _stack([p.rows[column] for p in pieces])) for column, count in enumerate(counters)
     }
     tables = {family: stacked[FAMILIES[family].count] for family in families}
-    return ScoredSet(name, sum(p.notes for p in pieces), tables, tuple(failures))
+    return ScoredSet(name, sum(p.notes for p in pieces), sum(p.bars for p in pieces), tables, tuple(failures))
 
 
 def _stack(rows: list[Any]) -> np.ndarray:
