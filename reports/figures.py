@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.results import REFERENCE
-from reports.catalogue import DIRECTION_WORDS
+from evalkit.results import REFERENCE, Result
+from reports.catalogue import DIRECTION_WORDS, plain
 from reports.comparison import Table
+from reports.formatting import number
 from reports.pianorolls import pitch_name
 
 if TYPE_CHECKING:
@@ -107,30 +108,17 @@ def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 def intervals(table: Table, place: int, look: Mapping[str, Look], name: str) -> Drawing | None:
     """Every system's value and 95 % interval on one metric, the reference's as a band; None if nothing is finite."""
     column = table.columns[place]
-    shown = [
-        (row, row.cells[place].result)
-        for row in table.rows
-        if (r := row.cells[place].result) and r.status == "ok" and r.value is not None and math.isfinite(r.value)
-    ]
-    systems = [(row, result) for row, result in shown if not row.is_reference]
-    if not systems:
+    systems = [row for row in table.rows if not row.is_reference]
+    finite = {row.system: value for row in table.rows if (value := _finite(row.cells[place].result)) is not None}
+    if not any(row.system in finite for row in systems):
         return None
     with _canvas(NARROW, 1.15 + 0.24 * len(systems)) as (figure, axes):
-        for row, result in shown:
-            if row.is_reference and result and result.value is not None:
-                low, high = _ends(result.ci95, result.value)
-                axes.axvspan(low, high, color=FAINT, linewidth=0)
-                axes.axvline(result.value, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
-                axes.annotate("reference", (result.value, 1), (0, 2), xycoords=("data", "axes fraction"),
-                              textcoords="offset points", ha="center", va="bottom", fontsize=7)  # fmt: skip
-        for height, (row, result) in enumerate(reversed(systems)):
-            assert result is not None
-            assert result.value is not None
-            low, high = _ends(result.ci95, result.value)
-            style = look[row.generator]
-            axes.plot([low, high], [height, height], color=style.colour, linewidth=1.6, solid_capstyle="butt")
-            axes.plot(result.value, height, marker=style.marker, color=style.colour, markersize=5)
-        axes.set_yticks(range(len(systems)), [_legend_name(row.system, 20) for row, _ in reversed(systems)])
+        for row in table.rows:
+            if row.is_reference and row.system in finite:
+                _draw_reference(axes, row.cells[place].result, finite[row.system])
+        for height, row in enumerate(reversed(systems)):
+            _draw_system(axes, height, row.cells[place].result, look[row.generator], column.decimals)
+        axes.set_yticks(range(len(systems)), [_legend_name(row.system, 20) for row in reversed(systems)])
         axes.set_ylim(-0.6, len(systems) - 0.4)
         axes.margins(x=0.08)
         axes.locator_params(axis="x", nbins=4, integer=column.decimals == 0)
@@ -139,10 +127,38 @@ def intervals(table: Table, place: int, look: Mapping[str, Look], name: str) -> 
         axes.set_xlabel(_plain("\n".join(filter(None, (column.unit, DIRECTION_WORDS[column.direction])))))
         axes.grid(axis="x", color=FAINT, linewidth=0.5)
         axes.set_axisbelow(True)
-        words = "; ".join(
-            f"{row.system} {result.value:.4g}" for row, result in shown if result and result.value is not None
-        )
+        words = "; ".join(f"{system} {number(value, column.decimals)}" for system, value in finite.items())
         return _drawing(figure, name, column.title, f"{column.title} with 95 % intervals: {words}.", wide=False)
+
+
+def _finite(result: Result | None) -> float | None:
+    if result is None or result.status != "ok" or result.value is None or not math.isfinite(result.value):
+        return None
+    return result.value
+
+
+def _draw_reference(axes: Axes, result: Result | None, value: float) -> None:
+    low, high = _ends(result.ci95 if result else None, value)
+    axes.axvspan(low, high, color=FAINT, linewidth=0)
+    axes.axvline(value, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
+    axes.annotate(
+        "reference", (value, 1), (0, 2), xycoords=("data", "axes fraction"), textcoords="offset points",
+        ha="center", va="bottom", fontsize=7,
+    )  # fmt: skip
+
+
+def _draw_system(axes: Axes, height: int, result: Result | None, style: Look, decimals: int) -> None:
+    """A point on its interval; in words at the right where there is no finite value."""
+    value = _finite(result)
+    if value is not None and result is not None:
+        low, high = _ends(result.ci95, value)
+        axes.plot([low, high], [height, height], color=style.colour, linewidth=2, solid_capstyle="butt")
+        axes.plot(value, height, marker=style.marker, color=style.colour, markersize=4)
+        return
+    words = "not run" if result is None else plain(result.status)
+    if result is not None and result.status == "ok":
+        words = number(result.value, decimals)
+    axes.annotate(words, (0.98, height), xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=7)
 
 
 def _ends(ci95: tuple[float, float] | None, value: float) -> tuple[float, float]:

@@ -33,13 +33,13 @@ def _digits(value: float) -> int:
 
 
 def number(value: float | None, decimals: int) -> str:
-    """``0.787``, ``∞``, ``undefined``; a value that would round to nothing is written in scientific form."""
+    """``0.787``, ``∞``, ``undefined``; a value too small for the most decimals is written in scientific form."""
     if value is None or math.isnan(value):
         return "undefined"
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     text = f"{value:.{decimals}f}"
-    if value and not float(text):
+    if value and not float(text) and decimals == MOST_DECIMALS:
         return f"{value:.1e}"
     return text.removeprefix("-") if not float(text) else text
 
@@ -53,5 +53,5 @@ def interval(ci95: tuple[float, float] | None, decimals: int) -> str | None:
 
 
 def minus(text: str) -> str:
-    """With the minus sign of print instead of the hyphen, and a power of ten for ``e``."""
+    """With the minus sign of print instead of the hyphen."""
     return text.replace("-", "−")

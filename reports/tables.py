@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from evalkit.results import Direction, Result
-from reports.catalogue import DIRECTION_WORDS
+from reports.catalogue import DIRECTION_WORDS, plain
 from reports.comparison import Cell, Column, Table, canonical, split
 from reports.formatting import interval, number
 from reports.records import Record
@@ -104,7 +104,7 @@ def _tex_families(families: Sequence[tuple[str, int]]) -> str:
 
 
 def _tex_heading(column: Column) -> str:
-    detail = ", ".join(t for t in (column.variant if column.variant != "correct" else "", column.qualifier) if t)
+    detail = ", ".join(t for t in (plain(column.variant) if column.variant != "correct" else "", column.qualifier) if t)
     text = tex_escape(column.title) + (rf" {{\scriptsize ({tex_escape(detail)})}}" if detail else "")
     return f"{text} {ARROWS[column.direction]}"
 
@@ -141,9 +141,7 @@ def _tex_legend(table: Table) -> str:
         if counts
         else ""
     )
-    bold = (
-        f" Bold: better than every other system, the next significantly so (Holm, {LEVEL:g})." if table.tested else ""
-    )
+    bold = f" Bold: best, and significantly better than the next (Holm, {LEVEL:g})." if table.tested else ""
     return f"95\\,\\% intervals in brackets. {arrows}.{bold}{n}"
 
 

@@ -1,0 +1,461 @@
+"""The report: records are read with care, tables say only what the results support, and everything is escaped."""
+
+from __future__ import annotations
+
+import csv
+import html.parser
+import io
+import json
+import math
+import re
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit.errors import UserError
+from evalkit.music.midi import write_midi
+from evalkit.music.notes import Piece, Tempo, note_array
+from evalkit.results import REFERENCE, Comparison, Result, results_document, to_json, write_atomically
+from reports import figures, pianorolls
+from reports.cli import report
+from reports.comparison import split, tables
+from reports.formatting import column_decimals, number
+from reports.records import read_records
+from reports.significance import letters
+from reports.tables import CSV_COLUMNS, tex, tex_escape, tidy_csv
+
+
+def result(generator: str, value: float | None, metric: str = "in_scale_rate", **changed) -> Result:
+    ci95 = None if value is None or not math.isfinite(value) else (value - 0.012, value + 0.012)
+    given_ = {"suite": "s", "task": "t", "variant": "correct", "ci95": ci95, "n": 77, "unit": "share"}
+    return Result(generator=generator, metric=metric, value=value, **{"direction": "closer", **given_, **changed})
+
+
+def pair(left: str, right: str, p_holm: float | None, metric: str = "in_scale_rate", **settings) -> Comparison:
+    return Comparison("s", "t", metric, "correct", left, right, 0.1, None, p_holm, p_holm, True, settings)
+
+
+def folder(path: Path, results: list[Result], comparisons: list[Comparison] = (), **provenance) -> Path:
+    write_atomically(path / "results.json", to_json(results_document(provenance, results, list(comparisons))))
+    return path
+
+
+def only_table(*paths: Path):
+    (table,) = tables(read_records(paths))
+    return table
+
+
+def cells(table, place: int = 0):
+    return {row.system: row.cells[place] for row in table.rows}
+
+
+# ---- reading -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "has no results.json"),
+        ('{"schema": 1, "results": [', r"not valid JSON \(line 1"),
+        ("[]", "must hold a JSON object, not a list"),
+        ('{"schema": 2, "results": []}', "schema is 2, this version reads 1"),
+        ('{"schema": 1, "results": []}', "holds no results"),
+        ('{"schema": 1, "results": 7}', "results: "),
+        ('{"schema": 1, "results": [{"suite": "s"}]}', r"results\[0\]\.task: "),
+        ('{"schema": 1, "provenance": [1], "results": [{"suite": "s"}]}', r"results\[0\]"),
+    ],
+)
+def test_a_directory_that_is_no_finished_one_is_one_sentence(
+    tmp_path: Path, content: str | None, sentence: str
+) -> None:
+    if content is not None:
+        (tmp_path / "results.json").write_text(content)
+    with pytest.raises(UserError, match=sentence) as caught:
+        read_records([tmp_path])
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_repeated_directories(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such directory"):
+        read_records([tmp_path / "nowhere"])
+    run = folder(tmp_path / "run", [result("a", 0.5)])
+    with pytest.raises(UserError, match="given twice"):
+        read_records([run, tmp_path / "other" / ".." / "run"])
+
+
+def test_wrong_pitch_cells_name_the_generator(tmp_path: Path) -> None:
+    run = folder(tmp_path, [result("a", 0.5)])
+    (run / "figures.json").write_text('{"pitch_cells": {"a": [1, 2]}}')
+    with pytest.raises(UserError, match=r"pitch_cells\.a must be 128 counts"):
+        read_records([run])
+
+
+def test_infinity_and_undefined_values_survive_the_file(tmp_path: Path) -> None:
+    run = folder(tmp_path, [result("a", math.inf), result("b", math.nan, ci95=(math.nan, 1.0))])
+    (record,) = read_records([run])
+    assert record.results[0].value == math.inf
+    assert record.results[1].value is None
+    assert math.isnan(record.results[1].ci95[0])
+
+
+# ---- significance ------------------------------------------------------------------------------------------------
+
+
+def test_letters_of_piephos_kind() -> None:
+    # a and d differ; b differs from nobody; c differs from a only
+    assert letters("abcd", [("a", "d"), ("a", "c")]) == {"a": "a", "b": "ab", "c": "b", "d": "b"}
+    assert letters("ab", []) == {"a": "a", "b": "a"}
+    assert letters("abc", [("a", "b"), ("b", "c"), ("a", "c")]) == {"a": "a", "b": "b", "c": "c"}
+
+
+@given(
+    st.integers(1, 6).flatmap(
+        lambda n: st.tuples(st.just(n), st.sets(st.sampled_from([*combinations(range(n), 2)] or [(0, 0)])))
+    )
+)
+def test_systems_share_a_letter_exactly_when_they_do_not_differ(drawn: tuple[int, set[tuple[int, int]]]) -> None:
+    n, different = drawn
+    names = [str(i) for i in range(n)]
+    found = letters(names, [(str(a), str(b)) for a, b in different if a != b])
+    for a, b in combinations(range(n), 2):
+        assert bool(set(found[str(a)]) & set(found[str(b)])) == ((a, b) not in different)
+
+
+def test_best_is_clear_only_against_the_next_and_by_distance_to_the_reference(tmp_path: Path) -> None:
+    values = [result(REFERENCE, 0.78), result("above", 0.80), result("below", 0.75), result("far", 0.99)]
+    pairs = [pair("above", "below", 0.2), pair("above", "far", 0.001), pair("below", "far", 0.001)]
+    unclear = cells(only_table(folder(tmp_path / "1", values, pairs)))
+    assert unclear["above"].best
+    assert not unclear["above"].clear  # the next best is not shown to be worse
+    assert (unclear["above"].letters, unclear["below"].letters, unclear["far"].letters) == ("a", "a", "b")
+    assert unclear["below"].distance == pytest.approx(-0.03)
+    pairs[0] = pair("above", "below", 0.01)
+    clear = cells(only_table(folder(tmp_path / "2", values, pairs)))
+    assert clear["above"].clear
+    assert not any(clear[s].clear for s in ("below", "far", REFERENCE))
+
+
+def test_untested_systems_get_no_letters_and_no_bold(tmp_path: Path) -> None:
+    values = [result(g, v, direction="lower") for g, v in (("a", 0.1), ("b", 0.2), ("c", math.inf), ("d", None))]
+    found = cells(only_table(folder(tmp_path, values, [pair("a", "b", None), pair("a", "c", math.nan)])))
+    assert found["a"].best
+    assert not any(cell.clear or cell.letters for cell in found.values())
+
+
+def test_difference_from_the_reference_is_marked(tmp_path: Path) -> None:
+    values = [result(REFERENCE, 0.78), result("a", 0.80), result("b", 0.9)]
+    found = cells(only_table(folder(tmp_path, values, [pair("a", REFERENCE, 0.4), pair("b", REFERENCE, 0.01)])))
+    assert (found["a"].differs, found["b"].differs) == (False, True)
+
+
+# ---- what may stand together --------------------------------------------------------------------------------------
+
+
+def test_different_settings_are_different_columns(tmp_path: Path) -> None:
+    values = [
+        result(g, v, "nll", direction="lower", settings={"masked_bars": m})
+        for g in "ab"
+        for m, v in ((2, 0.5), (4, 0.9))
+    ]
+    values.append(result("c", None, "nll", status="failed", reason="boom"))
+    comparisons = [pair("a", "b", 0.001, "nll", masked_bars=4)]
+    table = only_table(folder(tmp_path, values, comparisons))
+    assert [c.qualifier for c in table.columns] == ["masked bars 2", "masked bars 4"]
+    assert [c.result.status for c in table.rows[2].cells] == ["failed", "failed"]
+    assert [bool(c.letters) for c in table.rows[0].cells] == [False, True]
+
+
+def test_records_with_equal_settings_and_reference_share_a_table(tmp_path: Path) -> None:
+    settings = {"reference": "jsb:train"}
+    runs = [
+        folder(tmp_path / name, [result(REFERENCE, 0.78, settings=settings), result(system, 0.8, settings=settings)])
+        for name, system in (("one", "a"), ("two", "b"), ("three", "a"))
+    ]
+    table = only_table(*runs)
+    assert [row.system for row in table.rows] == [REFERENCE, "a (one)", "b", "a (three)"]
+    assert table.apart is None
+
+
+@pytest.mark.parametrize(
+    ("reference", "settings", "sentence"),
+    [
+        (0.78, {"reference": "jsb:test"}, "ISR was measured with reference jsb:test, there with reference jsb:train"),
+        (0.60, {"reference": "jsb:train"}, "the reference's own ISR differs"),
+    ],
+)
+def test_records_that_measured_differently_are_kept_apart(
+    tmp_path: Path, reference: float, settings: dict[str, str], sentence: str
+) -> None:
+    train = {"reference": "jsb:train"}
+    one = folder(tmp_path / "one", [result(REFERENCE, 0.78, settings=train), result("a", 0.8, settings=train)])
+    two = folder(
+        tmp_path / "two", [result(REFERENCE, reference, settings=settings), result("b", 0.8, settings=settings)]
+    )
+    first, second = tables(read_records([one, two]))
+    assert first.apart is None
+    assert sentence in (second.apart or "")
+    assert [row.system for row in second.rows] == [REFERENCE, "b"]
+
+
+def test_the_first_table_holds_main_metrics_in_their_default_definition(write_run, tmp_path: Path) -> None:
+    main, others = split(only_table(write_run(tmp_path)))
+    assert [(c.metric, c.variant) for c in main.columns][:3] == [
+        ("pitch_classes", "correct"),
+        ("pitches", "correct"),
+        ("in_scale_rate", "correct"),
+    ]
+    further = {(c.metric, c.variant) for _, table in others for c in table.columns}
+    assert {("pitch_classes", "published"), ("pitch_range", "correct"), ("wasserstein_pitch", "correct")} <= further
+
+
+# ---- numbers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "ci95", "text"),
+    [
+        (0.78712, (0.7751, 0.7999), "0.787"),
+        (46.0, (44.8, 47.1), "46.0"),
+        (1234.5, (1100.0, 1400.0), "1234"),
+        (12.0, (12.0, 12.0), "12"),
+        (0.02813, None, "0.0281"),
+        (1e-9, None, "1.0e-09"),
+        (-0.0001, (-0.02, 0.02), "0.000"),
+        (math.inf, None, "∞"),
+        (math.nan, None, "undefined"),
+        (None, None, "undefined"),
+    ],
+)
+def test_digits_come_from_the_interval(value: float | None, ci95: tuple[float, float] | None, text: str) -> None:
+    r = result("a", value, ci95=ci95)
+    assert number(value, column_decimals([r])) == text
+
+
+# ---- LaTeX and CSV -----------------------------------------------------------------------------------------------
+
+
+def test_latex_is_balanced_escaped_and_bold_only_where_clear(write_run, tmp_path: Path) -> None:
+    made = tables(read_records([write_run(tmp_path)]))
+    text = tex(made)
+    body = [line for line in text.splitlines() if not line.startswith("%")]
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == text.count(r"\toprule") > 1
+    for line in (line for line in body if line.endswith(r"\\")):
+        bare = re.sub(r"\\[\\{}$&%#_]", "", line)
+        assert bare.count("{") == bare.count("}")
+        assert bare.count("$") % 2 == 0
+        assert not re.search(r"(?<!\\)[#%^~<>]", bare)
+    clear = sum(cell.clear for t in made for row in t.rows for cell in row.cells)
+    assert text.count(r"\textbf{") == clear > 0
+    # in every tabular each row has as many cells as the head has columns
+    for block in re.findall(r"\\begin\{tabular\}\{(l[r]+)\}(.*?)\\end\{tabular\}", text, re.DOTALL):
+        rows = [line for line in block[1].splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+        assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {len(block[0])}
+
+
+@given(st.text())
+def test_tex_escape_leaves_no_active_character(text: str) -> None:
+    escaped = tex_escape(text)
+    without = re.sub(r"\\(textbackslash|textasciicircum|textasciitilde|textless|textgreater)\{\}", "", escaped)
+    without = re.sub(r"\\[{}$&%#_]|\$(\\infty|-|\\times|\\geq|\\leq|\\rightarrow)\$", "", without)
+    assert not set(without) & set("\\{}$&%#_^~<>\n")
+
+
+def test_csv_holds_every_result_and_says_infinity_and_undefined(write_run, tmp_path: Path) -> None:
+    records = read_records([write_run(tmp_path)])
+    rows = list(csv.DictReader(io.StringIO(tidy_csv(records))))
+    assert len(rows) == len(records[0].results)
+    assert set(rows[0]) == set(CSV_COLUMNS)
+    assert {"inf", ""} <= {row["value"] for row in rows}
+    failed = next(row for row in rows if row["status"] == "failed")
+    assert failed["reason"] == "RuntimeError: shard 3 of <4> died & was given up"
+    assert json.loads(rows[0]["settings"])["resamples"] == 1000
+    known = next(r for r in records[0].results if r.ci95)
+    assert any(float(row["ci95_low"]) == known.ci95[0] for row in rows if row["ci95_low"])
+
+
+# ---- figures -----------------------------------------------------------------------------------------------------
+
+
+def test_figures_embed_their_fonts_and_are_the_same_every_time(write_run, tmp_path: Path) -> None:
+    (record,) = read_records([write_run(tmp_path)])
+    look = figures.looks(record.generators)
+    one, two = (figures.pitch_histogram(record.pitch_cells, look, "h") for _ in range(2))
+    assert one is not None
+    assert one == two
+    assert b"/FontFile2" in one.pdf  # TrueType, embedded (Type 42)
+    assert b"/Type3" not in one.pdf
+    assert "<b>" not in figures.inline(one)
+    assert "&lt;b&gt;" in figures.inline(one)
+
+
+def test_histogram_bins_are_pairs_that_begin_with_an_odd_pitch() -> None:
+    counts = figures.np.zeros(128)
+    counts[[31, 32]] = 1, 2
+    counts[33] = 1
+    shares = figures._shares(counts)
+    assert shares[16] == 0.75  # 31 and 32 together
+    assert shares[17] == 0.25
+    assert shares.sum() == 1
+
+
+def test_a_metric_without_a_finite_value_has_no_figure(tmp_path: Path) -> None:
+    table = only_table(folder(tmp_path, [result("a", math.inf), result("b", None)]))
+    assert figures.intervals(table, 0, figures.looks(["a", "b"]), "x") is None
+
+
+# ---- piano rolls -------------------------------------------------------------------------------------------------
+
+
+def test_a_roll_draws_each_note_where_it_sounds() -> None:
+    notes = note_array(figures.np.array([0, 4]), figures.np.array([4, 12]), figures.np.array([60, 72]))
+    roll = pianorolls.draw(Piece("p", 4, notes, 16), (60, 72))
+    assert 'viewBox="0 0 96 13"' in roll.svg
+    assert "M0 12.5h23M24 0.5h71" in roll.svg  # C4 in the lowest row for a quarter, C5 in the highest for three
+    assert (roll.bars, roll.notes, roll.lowest, roll.highest) == (1, 2, "C4", "C5")
+
+
+def test_the_playhead_follows_the_tempo() -> None:
+    piece = Piece(
+        "p", 4, note_array(*(figures.np.array([v]) for v in (0, 32, 60))), 32, tempos=(Tempo(0, 120), Tempo(16, 60))
+    )
+    assert pianorolls.playhead(piece) == ((0.0, 0.0), (2.0, 0.5), (6.0, 1.0))
+
+
+def test_an_empty_piece_and_a_long_one_can_be_drawn() -> None:
+    empty = Piece("p", 4, note_array(*(figures.np.zeros(0, int) for _ in range(3))), 0)
+    assert pianorolls.draw(empty, pianorolls.pitch_range([empty])).notes == 0
+    long = Piece("p", 4, note_array(*(figures.np.array([v]) for v in (0, 4, 60))), 16 * 100)
+    assert (pianorolls.draw(long, (60, 72)).bars, pianorolls.draw(long, (60, 72)).bars_shown) == (100, 32)
+
+
+# ---- the folder ---------------------------------------------------------------------------------------------------
+
+
+class Page(html.parser.HTMLParser):
+    """Tags, ids and addresses of a page, and whether its tags are balanced."""
+
+    VOID = frozenset("meta link br img input".split())
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for key, value in attrs:
+            if key == "id":
+                self.ids.append(value or "")
+            if key in ("href", "src"):
+                self.addresses.append(value or "")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def make(*arguments: object):
+    return CliRunner().invoke(report, [str(a) for a in arguments], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def made(write_run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reports.audio.render_cached", lambda midi, folder, stem, soundfont=None: folder / f"{stem}.mp3")
+        patch.setattr("reports.audio.fluidsynth", lambda: None)
+        assert make(write_run(out / "run"), "--out", out).exit_code == 0
+    return out
+
+
+def test_the_page_is_well_formed_and_every_address_exists(made: Path) -> None:
+    page = Page((made / "index.html").read_text())
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    for address in page.addresses:
+        if address.startswith("#"):
+            assert not address[1:] or address[1:] in page.ids
+        elif not address.startswith(("data:", "audio/")):
+            assert (made / address).is_file()
+    assert not any(a.startswith(("http:", "https:", "//")) for a in page.addresses)
+
+
+def test_markup_in_names_stays_text(made: Path) -> None:
+    text = (made / "index.html").read_text()
+    assert "<b>" not in text
+    assert "<i>units" not in text
+    assert "<piece>" not in text
+    assert "&lt;b&gt;bold&lt;/b&gt; &amp; 100% $x_1$" in text
+
+
+def test_failures_and_undefined_values_are_said(made: Path) -> None:
+    text = (made / "index.html").read_text()
+    assert 'title="RuntimeError: shard 3 of &lt;4&gt; died &amp; was given up"' in text
+    assert "ngram does not propose edits (ProposesEdits)" in text
+    assert "undefined" in text
+    assert "∞" in text
+
+
+def test_copies_provenance_and_command_are_on_the_page(made: Path) -> None:
+    text = (made / "index.html").read_text()
+    assert "BWV &lt;269&gt; &amp; more" in text
+    assert f"evalkit report {made}/run --out {made}" in text
+    assert "jsb:train" in text
+
+
+def test_the_same_results_give_the_same_page(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {p: (made / p).read_bytes() for p in ("index.html", "tables.tex", "tables.csv")}
+    monkeypatch.setattr(
+        "reports.audio.render_cached", lambda midi, folder, stem, soundfont=None: folder / f"{stem}.mp3"
+    )
+    monkeypatch.setattr("reports.audio.fluidsynth", lambda: None)
+    make(made / "run", "--out", made)
+    assert before == {p: (made / p).read_bytes() for p in before}
+
+
+def test_two_directories_and_a_report_inside_its_own_results(write_run, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("reports.listening._sounds", lambda entries, out: ([None] * len(entries), []))
+    one = write_run(tmp_path / "one")
+    two = write_run(tmp_path / "two", seed=1, reference="jsb:test")
+    assert make(one, two, "--out", one).exit_code == 0
+    text = (one / "index.html").read_text()
+    assert "stands apart from one" in text
+    assert 'href="results.json"' in text
+    assert "ES-Net Table 2" in text
+
+
+def test_a_broken_sample_is_named_and_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reports.listening._sounds", lambda entries, out: ([None] * len(entries), []))
+    run = folder(tmp_path / "run", [result("a", 0.5)])
+    (run / "samples" / "a").mkdir(parents=True)
+    (run / "samples" / "a" / "broken.mid").write_bytes(b"MThd")
+    write_midi(
+        Piece("p", 4, note_array(*(figures.np.array([v]) for v in (0, 4, 60))), 16), run / "samples" / "a" / "p.mid"
+    )
+    done = make(run, "--out", tmp_path / "out")
+    assert done.exit_code == 0
+    assert "broken.mid" in done.output
+    assert "broken.mid" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_out_that_is_a_file_is_a_user_error(tmp_path: Path) -> None:
+    run = folder(tmp_path / "run", [result("a", 0.5)])
+    target = tmp_path / "file"
+    target.touch()
+    with pytest.raises(UserError, match="is a file"):
+        from reports.page import write_report
+
+        write_report(read_records([run]), target, "")
