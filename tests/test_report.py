@@ -24,6 +24,7 @@ from reports import figures, pianorolls
 from reports.cli import report
 from reports.comparison import split, tables
 from reports.formatting import column_decimals, number
+from reports.page import write_report
 from reports.records import read_records
 from reports.significance import letters
 from reports.tables import CSV_COLUMNS, tex, tex_escape, tidy_csv
@@ -339,7 +340,7 @@ def test_an_empty_piece_and_a_long_one_can_be_drawn() -> None:
 class Page(html.parser.HTMLParser):
     """Tags, ids and addresses of a page, and whether its tags are balanced."""
 
-    VOID = frozenset("meta link br img input".split())
+    VOID = frozenset(["meta", "link", "br", "img", "input"])
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -456,6 +457,4 @@ def test_out_that_is_a_file_is_a_user_error(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.touch()
     with pytest.raises(UserError, match="is a file"):
-        from reports.page import write_report
-
         write_report(read_records([run]), target, "")

@@ -1,0 +1,90 @@
+"""The papers' numbers as data: complete, as printed, and set beside ours only where the two may be compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evalkit.metrics import METRICS
+from evalkit.results import Result, results_document, to_json, write_atomically
+from reports.published import PublishedTable, published_tables, read_papers
+from reports.records import read_records
+
+# ES-Net Table 2, row by row as printed: PC, P, ISR, PR
+TABLE_2 = {
+    "Training Data": (6, 46, 0.541, 0.917),
+    "ES-Net": (6, 46, 0.540, 0.930),
+    "Gibbs Sampling": (6, 46, 0.535, 0.898),
+    "Orderless NADE": (8, 55, 0.559, 0.759),
+}
+
+
+def result(metric: str, variant: str, value: float, generator: str = "es-net", reference: str = "jsb:train") -> Result:
+    settings = {"reference": reference}
+    return Result("score", "score", generator, metric, variant, value, None, 77, "", "closer", settings)
+
+
+def tables_beside(tmp_path: Path, *results: Result) -> dict[str, PublishedTable]:
+    write_atomically(tmp_path / "results.json", to_json(results_document({}, list(results))))
+    return {table.heading[:14]: table for table in published_tables(read_records([tmp_path]))}
+
+
+def cell(table: PublishedTable, system: str, heading: str):
+    place = [c.heading for c in table.columns].index(heading)
+    return dict(table.rows)[system][place]
+
+
+def test_every_cell_names_a_column_a_system_and_a_known_definition() -> None:
+    for paper in read_papers():
+        columns = {(t["id"], c["id"]): c for t in paper["tables"] for c in t["columns"]}
+        seen = set()
+        for entry in paper["cells"]:
+            key = (entry["table"], entry["column"])
+            assert key in columns
+            assert entry["system"] in paper["systems"]
+            assert (key, entry["system"]) not in seen
+            seen.add((key, entry["system"]))
+            assert round(entry["value"], columns[key]["decimals"]) == entry["value"]
+        for column in columns.values():
+            if column.get("metric") in METRICS:
+                assert column["variant"] in METRICS[column["metric"]].variants
+
+
+def test_table_2_is_as_printed(tmp_path: Path) -> None:
+    table = tables_beside(tmp_path, result("pitches", "correct", 46.0))["ES-Net Table 2"]
+    assert {system: tuple(c.value for c in cells) for system, cells in table.rows} == TABLE_2
+
+
+def test_published_and_correct_values_stand_beside_the_printed_one(tmp_path: Path) -> None:
+    table = tables_beside(
+        tmp_path, result("pitch_classes", "published", 6.0), result("pitch_classes", "correct", 12.0)
+    )["ES-Net Table 2"]
+    found = cell(table, "ES-Net", "PC")
+    assert (found.value, found.ours.value, found.correct.value) == (6, 6.0, 12.0)
+    assert cell(table, "Gibbs Sampling", "PC").ours is None
+    assert "ten neighbouring pitches" in table.artefact
+
+
+def test_the_reference_is_the_training_data_row_only_on_jsb_train(tmp_path: Path) -> None:
+    on_train = tables_beside(tmp_path / "a", result("pitches", "correct", 46.0, "reference"))
+    assert cell(on_train["ES-Net Table 2"], "Training Data", "P").ours.value == 46.0
+    assert tables_beside(tmp_path / "b", result("pitches", "correct", 45.0, "reference", "jsb:test")) == {}
+
+
+@pytest.mark.parametrize("variant", ["published", "correct"])
+def test_where_the_paper_is_sound_either_variant_is_its_definition(tmp_path: Path, variant: str) -> None:
+    table = tables_beside(tmp_path, result("polyphonic_rate", variant, 0.93))["ES-Net Table 2"]
+    assert cell(table, "ES-Net", "PR").ours.value == 0.93
+    assert cell(table, "ES-Net", "PR").correct is None
+
+
+def test_where_it_is_not_the_correct_value_is_never_shown_as_the_published_one(tmp_path: Path) -> None:
+    table = tables_beside(tmp_path, result("ks_pitch", "correct", 0.05, "coconet"))["ES-Net Table 3"]
+    found = cell(table, "Gibbs Sampling", "KS D")
+    assert (found.value, found.ours, found.correct.value) == (0.13, None, 0.05)
+    assert "not which pitch" in table.artefact
+
+
+def test_nothing_is_shown_beside_results_of_other_systems(tmp_path: Path) -> None:
+    assert tables_beside(tmp_path, result("pitches", "correct", 46.0, "my-model")) == {}

@@ -1,0 +1,123 @@
+"""The page in a real browser: from disk, without network, on a screen and on a phone, light and dark."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reports import audio
+from reports.page import write_report
+from reports.records import read_records
+
+pytestmark = pytest.mark.browser
+SCREEN, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+def chromium_path() -> str | None:
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    path = chromium_path()
+    if path is None:
+        missing = "Chromium is not installed (Debian: apt-get install chromium)"
+        if os.environ.get("EVALKIT_REQUIRE_BROWSER") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def page_file(write_run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report")
+    runs = [write_run(out / "one", bars=4), write_run(out / "two", seed=1, reference="jsb:test", bars=2)]
+    write_report(read_records(runs), out, "evalkit report one two --out .")
+    return out / "index.html"
+
+
+@pytest.fixture(params=[(SCREEN, "light"), (PHONE, "dark")], ids=["screen", "phone"])
+def page(request: pytest.FixtureRequest, browser, page_file: Path) -> Iterator[object]:
+    viewport, scheme = request.param
+    context = browser.new_context(viewport=viewport, color_scheme=scheme)
+    page = context.new_page()
+    page.complaints = []
+    page.on("console", lambda message: page.complaints.append(message.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("request", lambda r: r.url.startswith(("file:", "data:")) or page.complaints.append(f"asked for {r.url}"))
+    page.goto(page_file.as_uri())
+    yield page
+    context.close()
+
+
+def test_nothing_is_complained_about_and_nothing_comes_from_the_network(page) -> None:
+    for summary in page.query_selector_all("summary"):
+        summary.click()
+    page.wait_for_timeout(200)
+    assert page.complaints == []
+
+
+def test_the_page_itself_never_scrolls_sideways(page) -> None:
+    for summary in page.query_selector_all("summary"):
+        summary.click()
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_the_first_column_stays_when_a_table_is_scrolled(page) -> None:
+    moved = page.evaluate(
+        """() => {
+          const box = document.querySelector("#answer .scroll"), head = box.querySelector("tbody th");
+          const before = head.getBoundingClientRect().left - box.getBoundingClientRect().left;
+          box.scrollLeft = 200;
+          return [box.scrollLeft, head.getBoundingClientRect().left - box.getBoundingClientRect().left - before];
+        }"""
+    )
+    assert moved[0] > 0  # the table is wider than its box
+    assert abs(moved[1]) < 1
+
+
+def test_text_is_readable_against_its_background(page) -> None:
+    """WCAG AA: at least 4.5 to 1 for running text and for the muted small print."""
+    colours = page.evaluate(
+        """() => [getComputedStyle(document.body).backgroundColor, ...["body", ".small", "a[href='#metrics']", ".bad"]
+          .map((s) => getComputedStyle(document.querySelector(s)).color)]"""
+    )
+    background, *inks = (_luminance(colour) for colour in colours)
+    for ink in inks:
+        assert (max(ink, background) + 0.05) / (min(ink, background) + 0.05) >= 4.5
+
+
+def test_every_picture_and_player_has_a_name(page) -> None:
+    assert page.evaluate("[...document.querySelectorAll('[role=img], audio')].every((e) => e.ariaLabel)")
+    assert page.evaluate("document.querySelectorAll('h1').length") == 1
+
+
+@pytest.mark.audio
+def test_players_know_their_length_and_move_the_playhead(page, page_file: Path) -> None:
+    try:
+        audio.fluidsynth()
+    except audio.NoSound as missing:
+        if os.environ.get("EVALKIT_REQUIRE_AUDIO") == "1":
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+    page.wait_for_function("[...document.querySelectorAll('audio')].every((a) => a.readyState >= 1)", timeout=20_000)
+    durations = page.evaluate("[...document.querySelectorAll('audio')].map((a) => a.duration)")
+    assert {round(d) for d in durations} == {9, 5}  # 4 and 2 bars at 120 quarters a minute, and a second
+    page.evaluate("document.querySelector('audio').currentTime = 4")
+    page.wait_for_function("document.querySelector('.roll i').style.left.startsWith('50')", timeout=20_000)
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance of ``rgb(r, g, b)`` (WCAG 2.2)."""
+    shares = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
