@@ -52,7 +52,8 @@ def write_record(folder: Path, text: str, payload: Payload) -> None:
 def read_record(folder: Path, key: str) -> Payload | None:
     """The payload under a key; None where there is no sound record."""
     try:
-        with np.load(record_path(folder, key), allow_pickle=False) as stored:
+        content = io.BytesIO(record_path(folder, key).read_bytes())
+        with np.load(content, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}  # reading checks the CRC of each entry
         text = arrays.pop(META).tobytes().decode()
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error, NotImplementedError):

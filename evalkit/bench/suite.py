@@ -147,7 +147,7 @@ def choose_generators(suite: Suite, names: Sequence[str]) -> Suite:
             continue
         if not _is_file(name) and name not in generator_names():
             raise UserError(
-                f"--generators: no generator called {name!r}{did_you_mean(name, [*entries, *generator_names()])}"
+                f"--generators: no generator called {name!r}{did_you_mean(name, [*{**entries, **generator_names()}])}"
             )
         chosen.append(_entry(_absolute(name), "--generators", name, Path.cwd()))
     _unique([e.name for e in chosen], "--generators", "the list", "name each once")
@@ -235,7 +235,8 @@ def _checked(model: type[M], value: Any, file: str, where: str) -> M:
     try:
         return model.model_validate(dict(_mapping(value, file, where)))
     except ValidationError as invalid:
-        error = invalid.errors(include_url=False)[0]
+        errors = invalid.errors(include_url=False)  # a misspelt key is also a missing one: its name says more
+        error = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])
     path = f"{where}{key}".lstrip(".")
     if error["type"] == "extra_forbidden":

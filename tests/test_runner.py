@@ -1,0 +1,336 @@
+"""Running suites: whose shard fails, what is kept, and which bytes come out."""
+
+import json
+import os
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evalkit.bench import runner
+from evalkit.bench.executors import execute
+from evalkit.bench.records import read_record, record_bytes, record_key, record_path, record_text, write_record
+from evalkit.bench.suite import load_suite
+from evalkit.bench.tasks.samples import checked_pieces, decode_pieces, pack
+from evalkit.errors import UserError
+from evalkit.music import satb
+from evalkit.music.midi import write_midi
+from evalkit.music.representations import REPRESENTATIONS
+
+PLUGINS = '''
+import os, signal, sys, time
+import numpy as np
+from evalkit.protocols import GeneratorInfo, fingerprint, piece_rng
+
+class LifeCycle:
+    def load(self, device="cpu"): ...
+    def release(self): ...
+    def __enter__(self): return self
+    def __exit__(self, *exc): ...
+
+class Good(LifeCycle):
+    def __init__(self, log=None, low=50):
+        self.log, self.low = log, low
+        self.info = GeneratorInfo(type(self).__name__, "1", "satb", fingerprint(type(self).__name__, low))
+
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        if self.log:
+            with open(self.log, "a") as log:
+                log.write(f"{type(self).__name__} {n} {seed}\\n")
+        return self.answer([self.draw(steps, piece_rng(seed, i)) for i in range(n)])
+
+    def draw(self, steps, rng):
+        return rng.integers(self.low, 80, (steps, 4)).astype(np.int16)
+
+    def answer(self, pieces):
+        return pieces
+
+class Raises(Good):
+    def answer(self, pieces): raise ValueError("out of\\nideas")
+
+class Nan(Good):
+    def answer(self, pieces): return [np.full((4, 4), np.nan) for _ in pieces]
+
+class Garbage(Good):
+    def answer(self, pieces): return [p + 300 for p in pieces]
+
+class TooMany(Good):
+    def answer(self, pieces): return pieces * 2
+
+class NoAnswer(Good):
+    def answer(self, pieces): return None
+
+class Exits(Good):
+    def answer(self, pieces): os._exit(3)
+
+class SysExits(Good):
+    def answer(self, pieces): sys.exit(4)
+
+class Segfaults(Good):
+    def answer(self, pieces): os.kill(os.getpid(), signal.SIGSEGV)
+
+class Hangs(Good):
+    def answer(self, pieces): time.sleep(1000)
+
+class NotLoadable(Good):
+    def load(self, device="cpu"): raise OSError("no such weights")
+
+class Mute(LifeCycle):
+    info = GeneratorInfo("Mute", "1", "satb", "0")
+    def edit_log_probs(self, rolls, cells=None): ...
+
+class Foreign(Good):
+    def __init__(self):
+        self.info = GeneratorInfo("Foreign", "1", "tablature", "0")
+
+class Sometimes(Good):
+    def answer(self, pieces):
+        if len(pieces) < 4: os.kill(os.getpid(), signal.SIGKILL)
+        return pieces
+
+class Flaky(Good):
+    """Fails until the file exists."""
+    def answer(self, pieces):
+        if not os.path.exists(self.log + ".mended"): raise RuntimeError("not today")
+        return pieces
+'''
+
+SUITE = """\
+name: tiny
+data: {{folder: music}}
+representation: satb
+resamples: 100
+timeout: 60
+tasks:
+  - {{task: samples, pieces: 6, bars: 1, metrics: [in_scale_rate], shard_size: 4}}
+generators: [{generators}]
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with music, plug-ins, and room for suites."""
+    (tmp_path / "music").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        voices = rng.choice([48, 55, 60, 64, 66], (32, 4)).astype(np.int16)
+        write_midi(satb.decode(voices, str(i)), tmp_path / "music" / f"{i}.mid")
+    (tmp_path / "gen.py").write_text(PLUGINS)
+    return tmp_path
+
+
+def run(place: Path, *generators: str, out: str = "out", workers: int = 2, **changes) -> dict:
+    entries = ", ".join(f"gen.py:{g}" if g[0].isupper() else g for g in generators)
+    (place / "tiny.yaml").write_text(SUITE.format(generators=entries))
+    limit, timeout = changes.pop("limit", None), changes.pop("timeout", 60)
+    suite = load_suite(str(place / "tiny.yaml")).model_copy(update=changes)
+    return runner.run(runner.make_plan(suite, limit=limit), place / out, workers=workers, timeout=timeout)
+
+
+def statuses(document: dict) -> dict[str, tuple[str, str | None]]:
+    return {r["generator"]: (r["status"], r["reason"]) for r in document["results"] if r["generator"] != "reference"}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Everything but the time it took."""
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != "timing.json"
+    }
+
+
+def asked(log: Path) -> Counter:
+    """Shards that were put to each generator."""
+    return Counter(line.split()[0] for line in log.read_text().splitlines()) if log.exists() else Counter()
+
+
+def test_a_bad_generator_takes_down_its_own_shards_only(place: Path):
+    bad = {
+        "Raises": "ValueError: out of ideas",
+        "Nan": "ValueError: piece 0 holds NaN",
+        "Garbage": "ValueError: piece 0 is not in the representation satb: a voice sings -1 (silence) or 0..127, not 3",
+        "TooMany": "2 of 2 shards failed: pieces 0-3: ValueError: returned 8 pieces where 4 were asked for; "
+        "pieces 4-5: ValueError: returned 4 pieces where 2 were asked for",
+        "NoAnswer": "ValueError: returned NoneType instead of a list of arrays",
+        "Exits": "its process exited with code 3 and no answer",
+        "SysExits": "SystemExit: 4",
+        "Segfaults": "its process was killed by SIGSEGV",
+        "Sometimes": "1 of 2 shards failed: pieces 4-5: its process was killed by SIGKILL (out of memory?)",
+        "NotLoadable": "OSError: no such weights",
+        "Foreign": "LookupError: info.representation is 'tablature'; there are: pianoroll, satb",
+    }
+    document = run(place, "Good", *bad, "Mute", "uniform")
+    found = statuses(document)
+    assert found["Good"] == found["uniform"] == ("ok", None)
+    assert found["Mute"] == ("not_applicable", "has no Samples, which the task 'samples' needs")
+    for name, reason in bad.items():
+        assert found[name][0] == "failed", name
+        assert found[name][1].startswith(reason), (name, found[name][1])
+    values = {r["generator"]: r["value"] for r in document["results"]}
+    assert all(values[name] is None for name in (*bad, "Mute"))
+    assert 0 < values["Good"] < 1
+    alone = run(place, "Good", "uniform", out="alone")
+    assert {r["generator"]: r["value"] for r in alone["results"]}["Good"] == values["Good"]
+    assert sorted(p.name for p in (place / "out" / "samples").iterdir()) == ["Good", "uniform"]
+    assert len(list((place / "out" / "records").glob("*/*.npz"))) == 2 + 2 + 1  # Good, uniform, half of Sometimes
+
+
+def test_a_generator_that_hangs_is_given_up_after_the_limit(place: Path):
+    start = time.monotonic()
+    document = run(place, "Hangs", "Good", limit=4, timeout=6.0)
+    assert time.monotonic() - start < 30
+    assert statuses(document) == {"Hangs": ("failed", "no answer within 6 s"), "Good": ("ok", None)}
+
+
+def test_worker_counts_and_order_of_arrival_change_no_byte(place: Path):
+    for workers in (1, 3):
+        run(place, "Good", "uniform", "Raises", out=f"out{workers}", workers=workers)
+    one, three = contents(place / "out1"), contents(place / "out3")
+    assert one == three
+    assert sum(name.endswith(".mid") for name in one) == 6
+    timing = json.loads((place / "out3" / "timing.json").read_text())
+    assert timing["workers"] == 3
+    assert "duration_s" not in json.loads(one["results.json"])["provenance"]
+
+
+def test_what_is_finished_is_not_asked_again(place: Path):
+    log = place / "log"
+    good = f"{{name: Good, generator: gen.py:Good, log: {log}}}"
+    run(place, good)
+    assert asked(log) == {"Good": 2}
+    before = contents(place / "out")
+    run(place, good)
+    assert asked(log) == {"Good": 2}
+    assert contents(place / "out") == before
+    document = run(place, good, "uniform")  # another generator in the same directory
+    assert asked(log) == {"Good": 2}
+    assert set(statuses(document)) == {"Good", "uniform"}
+    run(place, good, limit=4)  # the first slice is the same
+    assert asked(log) == {"Good": 2}
+    run(place, good.replace("}", ", low: 51}"))  # another setting is another generator
+    assert asked(log) == {"Good": 4}
+    (place / "gen.py").write_text(PLUGINS + "\n# an edit\n")
+    run(place, good)
+    assert asked(log) == {"Good": 6}
+    (place / "music" / "0.mid").write_bytes((place / "music" / "1.mid").read_bytes())
+    run(place, good)
+    assert asked(log) == {"Good": 8}
+
+
+def test_a_damaged_record_is_made_again(place: Path):
+    log = place / "log"
+    good = f"{{name: Good, generator: gen.py:Good, log: {log}}}"
+    run(place, good)
+    before = contents(place / "out")
+    first, second = sorted((place / "out" / "records").glob("*/*.npz"))
+    first.write_bytes(first.read_bytes()[:-30])
+    damaged = bytearray(second.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    second.write_bytes(damaged)
+    (first.parent / f".{first.name}.half").write_bytes(b"what a killed run was writing")
+    run(place, good)
+    assert asked(log) == {"Good": 4}
+    assert contents(place / "out") == before
+
+
+def test_a_shard_that_failed_is_asked_again(place: Path):
+    flaky = f"{{name: Flaky, generator: gen.py:Flaky, log: {place / 'log'}}}"
+    assert statuses(run(place, flaky)) == {"Flaky": ("failed", "RuntimeError: not today")}
+    (place / "log.mended").touch()
+    assert statuses(run(place, flaky)) == {"Flaky": ("ok", None)}
+
+
+def test_a_setting_that_a_generator_does_not_have_is_its_failure(place: Path):
+    ((status, reason),) = statuses(run(place, "{name: Typo, generator: uniform, hgih: 3}")).values()
+    assert status == "failed"
+    assert reason.startswith("generator 'uniform' has no setting 'hgih'; did you mean high")
+
+
+def test_a_directory_belongs_to_one_suite_seed_and_data(place: Path):
+    run(place, "uniform", limit=2)
+    with pytest.raises(UserError, match=r"--out: .*out is for the seed 0, and this run has the seed 1"):
+        run(place, "uniform", limit=2, seed=1)
+    with pytest.raises(UserError, match=r'is for the suite "tiny", and this run has the suite "other"'):
+        run(place, "uniform", limit=2, name="other")
+    (place / "score").mkdir()
+    (place / "score" / "results.json").write_text("{}")
+    with pytest.raises(UserError, match="holds the results of another command"):
+        run(place, "uniform", out="score")
+    (place / "file").touch()
+    with pytest.raises(UserError, match="cannot be used"):
+        run(place, "uniform", out="file")
+
+
+def test_two_runs_do_not_share_a_directory(place: Path):
+    run(place, "uniform", limit=2)
+    suite = load_suite(str(place / "tiny.yaml"))
+    with (
+        runner.claimed(place / "out", suite),
+        pytest.raises(UserError, match="another run is at work in"),
+    ):
+        run(place, "uniform", limit=2)
+
+
+def test_workers_are_gone_when_the_run_is_given_up(place: Path):
+    """Closing the iterator is what Ctrl-C does."""
+    (place / "tiny.yaml").write_text(SUITE.format(generators="gen.py:Good, gen.py:Hangs"))
+    plan = runner.make_plan(load_suite(str(place / "tiny.yaml")))
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    if not children.exists():
+        pytest.skip("reads the list of children from /proc")
+    before = set(children.read_text().split())
+    outcomes = execute(plan.jobs, lambda job, description: plan.shards["samples"], workers=2, timeout=60, folder=place)
+    assert next(outcomes).job.name == "Good"
+    assert set(children.read_text().split()) - before
+    outcomes.close()
+    assert set(children.read_text().split()) == before
+
+
+def test_records_know_their_key(tmp_path: Path):
+    payload = {"b": np.arange(3), "a": np.ones((2, 0), bool)}
+    text = record_text({"seed": 1})
+    write_record(tmp_path, text, payload)
+    stored = read_record(tmp_path, record_key(text))
+    assert stored is not None
+    assert {k: (v.dtype, v.tolist()) for k, v in stored.items()} == {
+        k: (v.dtype, v.tolist()) for k, v in payload.items()
+    }
+    assert record_bytes(text, payload) == record_bytes(text, dict(reversed(payload.items())))
+    other = record_key(record_text({"seed": 2}))
+    assert read_record(tmp_path, other) is None
+    record_path(tmp_path, other).parent.mkdir(exist_ok=True)
+    record_path(tmp_path, record_key(text)).rename(record_path(tmp_path, other))
+    assert read_record(tmp_path, other) is None
+
+
+def test_pieces_of_any_length_survive_packing():
+    lengths = [3, 0, 5, 0]
+    pieces = [np.full((n, 4), 60 + n, np.int16) for n in lengths]
+    decoded = decode_pieces(pack(pieces), "satb", "mine", 16)
+    assert [p.end for p in decoded] == lengths
+    assert [p.name for p in decoded] == ["mine/0016", "mine/0017", "mine/0018", "mine/0019"]
+    assert set(decoded[2].notes["pitch"]) == {65}
+
+
+@pytest.mark.parametrize(
+    ("pieces", "complaint"),
+    [
+        ([np.zeros((4, 4), np.int16), np.zeros((4, 3), np.int16)], r"piece 1 has shape \(4, 3\)"),
+        ([np.zeros((4, 4), np.int16), np.zeros((5, 4), np.int16)], "piece 1 has 5 steps where at most 4"),
+        ([np.zeros((4, 4), np.int16), [[0] * 4] * 4], "piece 1 is list instead of an array"),
+        ([np.full((4, 4), 60.0), np.zeros((4, 4), np.int16)], "piece 0 is float64"),
+        ([np.full((4, 4), 65596), np.zeros((4, 4), np.int16)], r"piece 0 is int64 \(or out of its range\)"),
+        ([np.full((4, 4), 128), np.zeros((4, 4), np.int16)], "not in the representation satb"),
+        ([np.array([[object()] * 4]), np.zeros((4, 4), np.int16)], "piece 0 is object"),
+        ({"a": 1}, "returned dict"),
+    ],
+)
+def test_what_is_no_music_is_refused_with_the_reason(pieces, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        checked_pieces(pieces, 2, 4, REPRESENTATIONS["satb"])
+
+
+def test_integers_of_any_width_are_taken():
+    taken = checked_pieces([np.full((4, 4), 60, np.int64)], 1, 4, REPRESENTATIONS["satb"])
+    assert taken[0].dtype == np.int16
