@@ -251,6 +251,12 @@ def test_average_pitch_shift_follows_the_top_of_each_track():
     assert scalar(piece_of(notes, 16, (Track(), Track())), "average_pitch_shift") == pytest.approx(17 / 3)
 
 
+def test_tracks_that_take_turns_keep_their_own_intervals():
+    """Track 0 moves by 2 and ends where track 1 begins, with one note."""
+    notes = [(0, 8, 60, 0), (8, 8, 62, 0), (8, 8, 40, 1)]
+    assert scalar(piece_of(notes, 16, (Track(), Track())), "average_pitch_shift") == 2.0
+
+
 def test_notes_per_bar_counts_drums_and_whole_bars_only():
     tracks = (Track(), Track(is_drum=True))
     piece = whole_bars(piece_of([(0, 4, 60, 0), (0, 1, 36, 1), (4, 1, 36, 1), (33, 1, 60, 0)], 40, tracks))

@@ -194,6 +194,11 @@ def test_drums_are_not_transposed():
     source = piece_of([(0, 16, 60), (0, 1, 36, 1)], 1, tracks)
     assert one(copied_bars_transposed, piece_of([(0, 16, 65), (0, 1, 36, 1)], 1, tracks), source) == 1
     assert one(copied_bars_transposed, piece_of([(0, 16, 65), (0, 1, 41, 1)], 1, tracks), source) == 0
+    around_a_break = piece_of([(0, 16, 60), (16, 16, 62), (32, 1, 36, 1), (48, 16, 67)], 4, tracks)
+    a_fourth_up = piece_of([(0, 16, 67), (16, 1, 36, 1), (32, 16, 72)], 3, tracks)
+    a_fourth_and_a_fifth_up = piece_of([(0, 16, 67), (16, 1, 36, 1), (32, 16, 74)], 3, tracks)
+    assert one(copied_bars_transposed, a_fourth_up, around_a_break) == 3
+    assert one(copied_bars_transposed, a_fourth_and_a_fifth_up, around_a_break) == 2
     drums = piece_of([(0, 1, 36, 1), (16, 1, 38, 1)], 2, tracks)
     assert one(copied_bars_transposed, drums, drums) == 2
     assert math.isnan(one(copied_ngram, drums, drums))
