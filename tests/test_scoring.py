@@ -157,3 +157,10 @@ def test_wrong_metric_names_help():
         select_metrics(["pitchs"])
     with pytest.raises(UserError, match="no metric is asked for"):
         select_metrics([""])
+
+
+def test_what_was_copied_from_the_reference_is_listed_with_its_source():
+    reference = random_pieces("r", 6, 60, 0)
+    copy = Piece("thief", 4, reference[4].notes, 64)
+    _, _, figures = score(reference, {"copying": [copy], "free": random_pieces("f", 3, 58, 9)}, ("copied_bars",))
+    assert figures["copies"] == {"copying": [{"piece": "thief", "source": "r4", "bars": 4}], "free": []}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from evalkit.errors import MidiError, UserError
-from evalkit.metrics import FAMILIES, METRICS
+from evalkit.metrics import FAMILIES, METRICS, originality
 from evalkit.metrics.metric import Estimate, PieceTable
 from evalkit.metrics.pianoroll import pitch_cells
 from evalkit.music.notes import Piece, bar_starts, quantise, whole_bars
@@ -22,6 +22,9 @@ from evalkit.registry import did_you_mean
 from evalkit.results import REFERENCE, Comparison, Direction, Result
 from evalkit.statistics.comparison import compare
 from evalkit.statistics.multiplicity import holm
+
+
+COPIES_SHOWN = 5  # of each set, the longest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,5 +264,15 @@ def _figures(reference: ScoredSet, candidates: Sequence[ScoredSet]) -> dict[str,
     if "pianoroll" in reference.tables:
         figures["pitch_cells"] = {
             s.name: pitch_cells(s.tables["pianoroll"]).sum(axis=0).tolist() for s in (reference, *candidates) if s.names
+        }
+    if "originality" in reference.tables:
+        figures["copies"] = {
+            s.name: [
+                {"piece": copy.sample, "source": copy.reference, "bars": copy.bars}
+                for copy in originality.worst(s.tables["originality"], reference.tables["originality"], k=COPIES_SHOWN)
+                if copy.bars > originality.TOLERATED_BARS
+            ]
+            for s in candidates
+            if s.names
         }
     return figures
