@@ -69,23 +69,56 @@ JSB_SATB_FILE = RemoteFile(
     "79294cc374f9252e95ef4b703161524c1c53dc1f712c236f00f1c1f5d54af5a7",
     (_JSB + "Jsb16thSeparated.json",),
 )
+NOTTINGHAM_FILE = RemoteFile(
+    "nottingham-midi.tar.gz",
+    "17122f4cda39e3bac6e55ab32b5a676a79c9e9017503b83f75eae3b6418fc96a",
+    (),
+    "make it of the folder MIDI of github.com/jukedeck/nottingham-dataset, or have it from a colleague, and set "
+    "EVALKIT_DATA_MIRROR to its folder",
+)
+
+_BOULANGER = "Boulanger-Lewandowski, Bengio & Vincent, ICML 2012; on sixteenths: Huang et al., ISMIR 2017"
 
 CORPORA: dict[str, CorpusEntry] = {
+    "bach-chorales": CorpusEntry(
+        title="Bach's four-part chorales",
+        loader="evalkit.datasets.chorales:load",
+        licence="public-domain music; encodings: music21's corpus licence",
+        citation="Cuthbert & Ariza, music21, ISMIR 2010; encodings by Margaret Greentree and others",
+        source="music21's bundled corpus",
+        packages=("music21",),
+    ),
     "jsb": CorpusEntry(
-        title="JSB Chorales, sixteenths, merged voices",
+        title="JSB chorales, voices merged",
         loader="evalkit.datasets.jsb:merged",
         licence="public-domain music",
-        citation="Boulanger-Lewandowski, Bengio & Vincent, ICML 2012; sixteenths: Huang et al., ISMIR 2017",
+        citation=_BOULANGER,
         source="github.com/czhuang/JSB-Chorales-dataset",
         files=(JSB_FILE,),
     ),
     "jsb-satb": CorpusEntry(
-        title="JSB Chorales, sixteenths, four voices",
+        title="JSB chorales, four voices",
         loader="evalkit.datasets.jsb:separated",
         licence="public-domain music",
-        citation="Boulanger-Lewandowski, Bengio & Vincent, ICML 2012; sixteenths: Huang et al., ISMIR 2017",
+        citation=_BOULANGER,
         source="github.com/czhuang/JSB-Chorales-dataset",
         files=(JSB_SATB_FILE,),
+    ),
+    "nottingham": CorpusEntry(
+        title="Nottingham folk tunes with chords",
+        loader="evalkit.datasets.nottingham:load",
+        licence="GPL-3.0",
+        citation="Foxley, Nottingham music database; MIDI cleaned by jukedeck",
+        source="github.com/jukedeck/nottingham-dataset",
+        files=(NOTTINGHAM_FILE,),
+    ),
+    "folk": CorpusEntry(
+        title="O'Neill's 1850 and Ryan's Mammoth",
+        loader="evalkit.datasets.folk:load",
+        licence="public-domain music; transcriptions: music21's corpus licence",
+        citation="O'Neill, Music of Ireland, 1903; Ryan's Mammoth Collection, 1883; transcribers named in the ABC files",
+        source="music21's bundled corpus",
+        packages=("music21",),
     ),
 }
 
