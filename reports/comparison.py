@@ -16,6 +16,7 @@ from typing import Any
 
 from evalkit.results import REFERENCE, Comparison, Direction, Result
 from reports.catalogue import MAIN_METRICS, describe, is_main
+from reports.comparability import canonical, comparable
 from reports.formatting import column_decimals
 from reports.records import Record
 from reports.significance import LEVEL, letters
@@ -87,6 +88,10 @@ class Table:
         return [(family, len(list(run))) for family, run in groupby(self.columns, key=lambda c: c.family)]
 
     @property
+    def metrics(self) -> list[str]:
+        return [column.metric for column in self.columns]
+
+    @property
     def tested(self) -> bool:
         """Whether any two systems were compared."""
         return any(cell.letters for row in self.rows for cell in row.cells)
@@ -105,7 +110,7 @@ def tables(records: Sequence[Record]) -> list[Table]:
     made = []
     for suite, task in dict.fromkeys((r.suite, r.task) for record in records for r in record.results):
         concerned = [r for r in records if any((x.suite, x.task) == (suite, task) for x in r.results)]
-        for group, apart in _comparable(concerned, suite, task):
+        for group, apart in comparable(concerned, suite, task):
             made.append(_table(group, suite, task, apart))
     return made
 
@@ -116,72 +121,6 @@ def split(table: Table) -> tuple[Table, list[tuple[str, Table]]]:
     rest = [i for i in range(len(table.columns)) if i not in main]
     families = dict.fromkeys(table.columns[i].family for i in rest)
     return table.only(main), [(f, table.only(i for i in rest if table.columns[i].family == f)) for f in families]
-
-
-def canonical(settings: Mapping[str, Any]) -> str:
-    """Settings as text that is equal when they are."""
-    return json.dumps(settings, sort_keys=True, ensure_ascii=False, default=str)
-
-
-# ---- which records may share a table -----------------------------------------------------------------------------
-
-
-def _comparable(records: Sequence[Record], suite: str, task: str) -> list[tuple[list[Record], str | None]]:
-    """Groups of records whose shared metrics have the same settings and reference, each with the reason it is apart."""
-    groups: list[tuple[list[Record], str | None]] = []
-    for record in records:
-        reason: str | None = None
-        for group, _ in groups:
-            found = next((r for other in group if (r := _difference(other, record, suite, task))), None)
-            if found is None:
-                group.append(record)
-                break
-            reason = reason or found
-        else:
-            groups.append(([record], reason))
-    return groups
-
-
-def _difference(one: Record, other: Record, suite: str, task: str) -> str | None:
-    """A sentence about the first thing that the records measured differently; None where they may be compared."""
-    left, right = (_measured(record, suite, task) for record in (one, other))
-    shared = [key for key in left if key in right]
-    if not shared:
-        return f"{other.label} stands apart from {one.label} because they have no metric in common."
-    for key in shared:
-        title = describe(key[0]).title
-        if left[key][0] != right[key][0]:
-            a, b = _first_difference(left[key][0], right[key][0])
-            return f"{other.label} stands apart from {one.label} because {title} was measured with {b}, there with {a}."
-        if left[key][1] != right[key][1]:
-            return f"{other.label} stands apart from {one.label} because the reference's own {title} differs."
-    return None
-
-
-def _measured(record: Record, suite: str, task: str) -> dict[tuple[str, str], tuple[Any, Any]]:
-    """Per metric and variant: the settings in use, and the reference's own value and n."""
-    settings: dict[tuple[str, str], set[str]] = {}
-    reference: dict[tuple[str, str], dict[str, Any]] = {}
-    for r in record.results:
-        if (r.suite, r.task) == (suite, task) and r.status == "ok":
-            key, text = (r.metric, r.variant), canonical(r.settings | {"unit": r.unit})
-            if r.generator == REFERENCE:
-                reference.setdefault(key, {})[text] = (str(r.value), r.n)
-            else:
-                settings.setdefault(key, set()).add(text)
-    return {key: (frozenset(found), reference.get(key)) for key, found in settings.items()}
-
-
-def _first_difference(left: frozenset[str], right: frozenset[str]) -> tuple[str, str]:
-    """The first setting that two sets of settings do not share, as ``key value`` for each."""
-    a, b = (json.loads(min(own - other or own)) for own, other in ((left, right), (right, left)))
-    key = next((k for k in sorted({**a, **b}) if a.get(k) != b.get(k)), None)
-    if key is None:
-        return "other settings", "these settings"
-    return tuple(f"{key} {s[key]}" if key in s else f"no {key}" for s in (a, b))  # type: ignore[return-value]
-
-
-# ---- one table ---------------------------------------------------------------------------------------------------
 
 
 def _table(records: Sequence[Record], suite: str, task: str, apart: str | None) -> Table:

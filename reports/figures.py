@@ -44,7 +44,6 @@ class Drawing:
     alternative: str
     svg: str
     pdf: bytes
-    wide: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ def pitch_histogram(cells: Mapping[str, NDArray[np.float64]], look: Mapping[str,
                 marker=style.marker, markersize=3.5, linewidth=1.3, label=_legend_name(system),
             )  # fmt: skip
         ticks = [b for b in range(first, last + 1) if b > 0 and (2 * b - 1) // 12 != (2 * b + 1) // 12]
-        axes.set_xticks(ticks, [pitch_name((2 * b + 1) // 12 * 12).replace("♯", "#") for b in ticks])
+        axes.set_xticks(ticks, [pitch_name((2 * b + 1) // 12 * 12) for b in ticks])
         axes.set_xlim(first - 0.8, last + 0.8)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("Pitch, in bins of two semitones")
@@ -93,10 +92,9 @@ def pitch_histogram(cells: Mapping[str, NDArray[np.float64]], look: Mapping[str,
         figure.legend(
             [handles[i] for i in order], [labels[i] for i in order], loc="outside upper left", ncols=4, frameon=False
         )
-        words = (
-            f"Share of note cells in each two-semitone bin, {pitch_name(2 * first)} to {pitch_name(min(2 * last, 127))}"
-        )
-        return _drawing(figure, name, "Pitch histogram", f"{words}, for {', '.join(shares)}.", wide=True)
+        ends = f"{pitch_name(max(2 * first - 1, 0))} to {pitch_name(min(2 * last, 127))}"
+        words = f"Share of note cells in each two-semitone bin, {ends}"
+        return _drawing(figure, name, "Pitch histogram", f"{words}, for {', '.join(shares)}.")
 
 
 def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -128,7 +126,7 @@ def intervals(table: Table, place: int, look: Mapping[str, Look], name: str) -> 
         axes.grid(axis="x", color=FAINT, linewidth=0.5)
         axes.set_axisbelow(True)
         words = "; ".join(f"{system} {number(value, column.decimals)}" for system, value in finite.items())
-        return _drawing(figure, name, column.title, f"{column.title} with 95 % intervals: {words}.", wide=False)
+        return _drawing(figure, name, column.title, f"{column.title} with 95 % intervals: {words}.")
 
 
 def _finite(result: Result | None) -> float | None:
@@ -203,11 +201,11 @@ def _canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
         yield figure, figure.subplots()
 
 
-def _drawing(figure: Figure, name: str, title: str, alternative: str, *, wide: bool) -> Drawing:
+def _drawing(figure: Figure, name: str, title: str, alternative: str) -> Drawing:
     svg, pdf = io.StringIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None}, transparent=True)
-    return Drawing(name, title, alternative, svg.getvalue(), pdf.getvalue(), wide)
+    return Drawing(name, title, alternative, svg.getvalue(), pdf.getvalue())
 
 
 def inline(drawing: Drawing) -> str:

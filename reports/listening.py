@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,14 +93,14 @@ def _sounds(entries: Sequence[tuple[Record, str, Path]], out: Path) -> tuple[lis
         return _with_progress(pool.map(render, entries), len(entries)), notes
 
 
-def _with_progress(items: object, total: int) -> list[str | None]:
+def _with_progress(items: Iterable[str | None], total: int) -> list[str | None]:
     """A bar on stderr, if that is a terminal."""
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
     return list(
-        track(items, "rendering samples", total, console=console, transient=True, disable=not console.is_terminal)  # type: ignore[arg-type]
+        track(items, "rendering samples", total, console=console, transient=True, disable=not console.is_terminal)
     )
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from evalkit.results import Direction, Result
 from reports.catalogue import DIRECTION_WORDS, plain
-from reports.comparison import Cell, Column, Table, canonical, split
+from reports.comparability import canonical
+from reports.comparison import Cell, Column, Table, split
 from reports.formatting import interval, number
 from reports.records import Record
 from reports.significance import LEVEL
