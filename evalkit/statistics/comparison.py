@@ -5,7 +5,14 @@ The p-value is the larger of two, and the interval is the hull of the two that b
 * Student's t with the bootstrap standard error of the difference. Its tail is smooth, so a Holm correction over many
   pairs can still find something; counting 1,000 replicates alone never gives less than 0.002.
 * The count of replicates on the other side of 0 (percentile), where there are any. It knows skewed and discrete
-  differences, which t does not: for the number of pitches t alone rejects a true null in MEASURED_T of cases.
+  differences, which t does not.
+
+Measured on true nulls made of the JSB chorales (1,000 simulations, 1,000 resamples, 10 to 229 pieces a side, equal and
+unequal, paired and not): at level 0.05 roll statistics and distances are rejected in 0 to 6.5 %, at 0.01 in 0 to 1.3 %;
+t alone rejects the number of pitches in 17 % of sets of 50, percentiles alone the Bhattacharyya distance in 33 % of
+sets of 50 against 229. Two systems that both equal the reference are rejected in under 1 %: the distance of each folds
+at 0. The number of pitches grows with the set: sets of unequal size differ in it for that reason alone.
+tests/benchmarks/bench_intervals.py makes these numbers again.
 """
 
 from __future__ import annotations
@@ -39,22 +46,27 @@ def compare(
     Replicates are subtracted one by one, so estimates that share their resampling (equal size and seed) are compared
     as pairs and others as independent sets. With direction "closer" the quantity is
     ``|left - reference| - |right - reference|`` and ``reference`` is required (ValueError without). Equal estimates
-    have difference 0 and p 1. NaN where a value is undefined or a set has fewer than two pieces.
+    have difference 0 and p 1. NaN where a value is undefined or infinite, or a set has fewer than two pieces.
     """
     if left.replicates is None or right.replicates is None:
         return Difference(math.nan, (math.nan, math.nan), math.nan)
-    value, replicates = left.value - right.value, left.replicates - right.replicates
+    values, replicates = (left.value, right.value), (left.replicates, right.replicates)
     pieces = min(left.n, right.n)
-    if direction == "closer":
-        if reference is None or reference.replicates is None:
-            raise ValueError(f"{left.metric} is compared by distance to the reference: give the reference's estimate")
-        value = abs(left.value - reference.value) - abs(right.value - reference.value)
-        replicates = np.abs(left.replicates - reference.replicates) - np.abs(right.replicates - reference.replicates)
-        pieces = min(pieces, reference.n)
-    return _difference(value, replicates[np.isfinite(replicates)], pieces)
+    with np.errstate(invalid="ignore"):  # inf - inf is NaN
+        if direction == "closer":
+            if reference is None or reference.replicates is None:
+                raise ValueError(f"{left.metric} is compared by its distance to the reference: give its estimate too")
+            values = (abs(left.value - reference.value), abs(right.value - reference.value))
+            replicates = (
+                np.abs(left.replicates - reference.replicates),
+                np.abs(right.replicates - reference.replicates),
+            )
+            pieces = min(pieces, reference.n)
+        return _difference(values[0] - values[1], replicates[0] - replicates[1], pieces)
 
 
 def _difference(value: float, replicates: NDArray[np.float64], pieces: int) -> Difference:
+    replicates = replicates[np.isfinite(replicates)]
     if not math.isfinite(value) or len(replicates) < 2 or pieces < 2:
         return Difference(value, (math.nan, math.nan), math.nan)
     error = standard_error(replicates, pieces)
