@@ -17,14 +17,19 @@ from evalkit.datasets.tunes import split_by_tune
 from evalkit.music.notes import STEPS_PER_QUARTER, Piece, Track, quantise
 from evalkit.music.satb import CHOIR_AAHS, VOICES
 
-SUFFIXES = (".mxl", ".xml", ".krn")
+SUFFIXES = (".krn", ".xml", ".mxl")  # the last is preferred
 SIXTEENTH = TICKS // STEPS_PER_QUARTER
 
 
 def load() -> tuple[Splits, dict[str, int]]:
     """The corpus from the cache, or parsed from music21's files."""
-    files = [file for file in sorted((corpus_folder() / "bach").iterdir()) if file.suffix in SUFFIXES]
-    return parse_corpus("bach-chorales", files, read_chorale, split_chorales)
+    return parse_corpus("bach-chorales", chorale_files(corpus_folder() / "bach"), read_chorale, split_chorales)
+
+
+def chorale_files(folder: Path) -> list[Path]:
+    """One file for each movement, MusicXML where there is a choice, in the order of their names."""
+    by_name = {file.stem: file for suffix in SUFFIXES for file in folder.glob(f"*{suffix}")}
+    return [by_name[name] for name in sorted(by_name)]
 
 
 def read_chorale(file: Path) -> list[Piece | str]:

@@ -53,9 +53,9 @@ class CorpusEntry:
     licence: str
     citation: str
     source: str
+    sizes: tuple[int, int, int]  # pieces in train, valid and test, to be known without loading
     files: tuple[RemoteFile, ...] = ()  # to be downloaded
     packages: tuple[str, ...] = ()  # to be installed
-    splits: tuple[str, ...] = SPLITS
 
 
 _JSB = "https://raw.githubusercontent.com/czhuang/JSB-Chorales-dataset/master/"
@@ -73,8 +73,8 @@ NOTTINGHAM_FILE = RemoteFile(
     "nottingham-midi.tar.gz",
     "17122f4cda39e3bac6e55ab32b5a676a79c9e9017503b83f75eae3b6418fc96a",
     (),
-    "make it of the folder MIDI of github.com/jukedeck/nottingham-dataset, or have it from a colleague, and set "
-    "EVALKIT_DATA_MIRROR to its folder",
+    "have this very file from a colleague and set EVALKIT_DATA_MIRROR to its folder, or clone "
+    "github.com/jukedeck/nottingham-dataset and use its folder MIDI in place of the corpus",
 )
 
 _BOULANGER = "Boulanger-Lewandowski, Bengio & Vincent, ICML 2012; on sixteenths: Huang et al., ISMIR 2017"
@@ -83,25 +83,28 @@ CORPORA: dict[str, CorpusEntry] = {
     "bach-chorales": CorpusEntry(
         title="Bach's four-part chorales",
         loader="evalkit.datasets.chorales:load",
-        licence="public-domain music; encodings: music21's corpus licence",
-        citation="Cuthbert & Ariza, music21, ISMIR 2010; encodings by Margaret Greentree and others",
-        source="music21's bundled corpus",
+        licence="public domain; see music21's corpus licence",
+        citation="Cuthbert & Ariza, music21, ISMIR 2010",
+        source="music21",
+        sizes=(290, 39, 33),
         packages=("music21",),
     ),
     "jsb": CorpusEntry(
         title="JSB chorales, voices merged",
         loader="evalkit.datasets.jsb:merged",
-        licence="public-domain music",
+        licence="public domain",
         citation=_BOULANGER,
         source="github.com/czhuang/JSB-Chorales-dataset",
+        sizes=(229, 76, 77),
         files=(JSB_FILE,),
     ),
     "jsb-satb": CorpusEntry(
         title="JSB chorales, four voices",
         loader="evalkit.datasets.jsb:separated",
-        licence="public-domain music",
+        licence="public domain",
         citation=_BOULANGER,
         source="github.com/czhuang/JSB-Chorales-dataset",
+        sizes=(229, 76, 77),
         files=(JSB_SATB_FILE,),
     ),
     "nottingham": CorpusEntry(
@@ -110,17 +113,26 @@ CORPORA: dict[str, CorpusEntry] = {
         licence="GPL-3.0",
         citation="Foxley, Nottingham music database; MIDI cleaned by jukedeck",
         source="github.com/jukedeck/nottingham-dataset",
+        sizes=(828, 103, 103),
         files=(NOTTINGHAM_FILE,),
     ),
     "folk": CorpusEntry(
         title="O'Neill's 1850 and Ryan's Mammoth",
         loader="evalkit.datasets.folk:load",
-        licence="public-domain music; transcriptions: music21's corpus licence",
-        citation="O'Neill, Music of Ireland, 1903; Ryan's Mammoth Collection, 1883; transcribers named in the ABC files",
-        source="music21's bundled corpus",
+        licence="public domain; see music21's corpus licence",
+        citation="O'Neill, Music of Ireland, 1903; Ryan's Mammoth Collection, 1883; Cuthbert & Ariza, ISMIR 2010",
+        source="music21",
+        sizes=(2185, 272, 273),
         packages=("music21",),
     ),
 }
+
+
+def corpus_entry(name: str) -> CorpusEntry:
+    """The entry of a corpus; UserError for an unknown name."""
+    if name not in CORPORA:
+        raise UserError(f"no corpus called {name!r}{did_you_mean(name, CORPORA)}")
+    return CORPORA[name]
 
 
 @functools.cache
@@ -129,9 +141,7 @@ def load_corpus(name: str) -> Corpus:
 
     UserError for an unknown name, a file that cannot be had, or a missing package.
     """
-    if name not in CORPORA:
-        raise UserError(f"no corpus called {name!r}{did_you_mean(name, CORPORA)}")
-    entry = CORPORA[name]
+    entry = corpus_entry(name)
     module, _, function = entry.loader.partition(":")
     splits, excluded = getattr(importlib.import_module(module), function)()
     return Corpus(name, splits, splits_checksum(splits), entry.licence, entry.citation, entry.source, excluded)

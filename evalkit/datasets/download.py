@@ -76,7 +76,19 @@ def _download(file: RemoteFile, path: Path) -> Path:
             pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=path.parent)
             return path
         except Exception as error:  # pooch passes on whatever requests, urllib3 or the disk raised
-            reasons.append(f"{url}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            reasons.append(f"{url}: {_reason(error)}")
     how = file.advice or "download it elsewhere, and set EVALKIT_DATA_MIRROR to its folder"
-    tried = "; ".join(reasons) or "no public address has exactly this file"
+    tried = "; ".join(reasons) or "it has no public address of its own"
     raise UserError(f"{file.name} cannot be downloaded ({tried}); {how}")
+
+
+def _reason(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.HTTPError):
+        return f"the server answers {error.response.status_code}"
+    if isinstance(error, requests.RequestException):
+        return "no connection"
+    if "SHA256" in str(error):
+        return "what is there now has another SHA-256"
+    return str(error).partition("\n")[0] or type(error).__name__

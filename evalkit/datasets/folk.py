@@ -1,8 +1,9 @@
 """``folk``: Irish, Scottish and American tunes from O'Neill's *Music of Ireland* and *Ryan's Mammoth Collection*.
 
-The sources are the ABC transcriptions that music21 bundles. Melody only, as written (repeats are not played). Tunes that change their metre, or whose bars do not add up to it, are
-left out and counted: mostly slips of the transcribers. music21's ABC tokens are read, 2 ms a tune where its scores take
-30. (symusic reads ABC as well, but plays it: it repeats, shortens notes, gives grace notes time, and prints to stdout.)
+The sources are the ABC transcriptions that music21 bundles. Melody only, as written (repeats are not played). Tunes
+that change their metre, or whose bars do not add up to it, are left out and counted: mostly slips of the transcribers.
+music21's ABC tokens are read, 2 ms a tune where its scores take 30. (symusic reads ABC as well, but plays it: it
+repeats, shortens notes, gives grace notes time, and prints to stdout.)
 """
 
 from __future__ import annotations
