@@ -71,6 +71,11 @@ class SysExits(Good):
 class Segfaults(Good):
     def answer(self, pieces): os.kill(os.getpid(), signal.SIGSEGV)
 
+class Unstable(Good):
+    def __init__(self):
+        self.info = GeneratorInfo("Unstable", "1", "satb", str(os.getpid()))
+    def sample(self, n, **how): os._exit(3)
+
 class Hangs(Good):
     def answer(self, pieces): time.sleep(1000)
 
@@ -181,6 +186,12 @@ def test_a_generator_that_hangs_is_given_up_after_the_limit(place: Path):
     document = run(place, "Hangs", "Good", limit=4, timeout=6.0)
     assert time.monotonic() - start < 30
     assert statuses(document) == {"Hangs": ("failed", "no answer within 6 s"), "Good": ("ok", None)}
+
+
+def test_a_fingerprint_that_changes_with_the_process_is_found_out(place: Path):
+    ((status, reason),) = statuses(run(place, "Unstable")).values()
+    assert status == "failed"
+    assert reason.startswith("info differs between two processes")
 
 
 def test_worker_counts_and_order_of_arrival_change_no_byte(place: Path):
@@ -302,6 +313,19 @@ def test_records_know_their_key(tmp_path: Path):
     record_path(tmp_path, other).parent.mkdir(exist_ok=True)
     record_path(tmp_path, record_key(text)).rename(record_path(tmp_path, other))
     assert read_record(tmp_path, other) is None
+
+
+def test_no_damaged_byte_goes_unnoticed(tmp_path: Path):
+    text = record_text({"seed": 1})
+    write_record(tmp_path, text, {"a": np.arange(4)})
+    path = record_path(tmp_path, record_key(text))
+    sound = path.read_bytes()
+    for i in range(len(sound)):
+        for flip in (0x01, 0x40, 0xFF):
+            path.write_bytes(sound[:i] + bytes([sound[i] ^ flip]) + sound[i + 1 :])
+            assert read_record(tmp_path, record_key(text)) is None, (i, flip)
+        path.write_bytes(sound[:i])
+        assert read_record(tmp_path, record_key(text)) is None, i
 
 
 def test_pieces_of_any_length_survive_packing():

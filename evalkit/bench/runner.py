@@ -32,7 +32,7 @@ from evalkit.errors import UserError
 from evalkit.protocols import GeneratorInfo, fingerprint
 from evalkit.results import REFERENCE, Result, results_document, to_json, write_atomically
 
-Advance = Callable[[str, int], None]  # generator, pieces done
+Advance = Callable[[str, int], None]  # what is at work (a generator), and how many pieces it has done
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +93,7 @@ def run(
     started, clock = datetime.now(UTC), time.monotonic()
     with claimed(out, plan.suite) as records:
         turns = run_shards(plan, records, workers=workers, timeout=timeout, advance=advance)
+        advance("scoring", 0)
         reduced = {task.title: _reduce(task, plan, turns, records) for task in plan.suite.tasks}
         document = results_document(
             _provenance(plan, turns, reduced),

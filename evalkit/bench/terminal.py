@@ -114,7 +114,9 @@ def number(value: Any) -> str:
         return "–"
     if isinstance(value, str) or math.isinf(value):  # results.json says "inf"
         return str(value)
-    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+    if value == 0:
+        return "0"
+    if not 1e-4 <= abs(value) < 1e6:
         return f"{value:.2e}"
     digits = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
     return f"{value:.{digits}f}"
