@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from evalkit.metrics import pianoroll as m
 from evalkit.metrics.metric import PieceTable
-from evalkit.music.notes import Piece, TimeSignature, note_array, whole_bars
+from evalkit.music.notes import Piece, TimeSignature, Track, note_array, whole_bars
 from evalkit.music.pianoroll import decode
 
 VARIANTS = ("correct", "published")
@@ -285,6 +285,20 @@ def test_bars_follow_the_meter() -> None:
     assert values["pitches_per_bar"] == 1
     assert values["in_scale_rate_per_bar"] == pytest.approx(1 / 2)
     assert values["in_scale_rate"] == pytest.approx(12 / 22)
+
+
+def test_a_finer_grid_counts_as_sixteenths() -> None:
+    notes = note_array(np.array([0, 241]), np.array([240, 1680]), np.array([60, 61]))
+    fine = Piece("fine", 480, notes, 1920)
+    row = m.count(fine)
+    assert row[m.COLUMNS["cells"]][[60, 61]].tolist() == [2, 14]
+    assert row[m.COLUMNS["bars"]] == 1
+
+
+def test_drums_are_not_pitches() -> None:
+    notes = note_array(np.array([0, 0]), np.array([16, 16]), np.array([60, 36]), track=np.array([0, 1]))
+    band = Piece("band", 4, notes, 16, tracks=(Track(), Track(0, True)))
+    assert values_of(table_of([band]))["pitches"] == 1
 
 
 def test_bars_longer_than_a_byte_can_count() -> None:

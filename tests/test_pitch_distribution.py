@@ -228,5 +228,8 @@ def test_disjoint_and_empty_sets() -> None:
     assert disjoint["ks_pitch"].value == 1
     assert disjoint["wasserstein_pitch"].value == 30
     assert disjoint["cramers_v_pitch"].value == pytest.approx(1)
+    nothing = PieceTable((), np.empty(0, object))  # a set of no pieces has rows of no width
     for ours, theirs in ((empty, low), (low, empty), (empty, empty), (empty[:0], low)):
         assert all(math.isnan(e.value) for e in m.estimate(table_of(ours), table_of(theirs)))
+    assert all(math.isnan(e.value) and e.n == 0 for e in m.estimate(nothing, table_of(low)))
+    assert all(math.isnan(e.value) and e.n == 5 for e in m.estimate(table_of(low), nothing))

@@ -13,7 +13,7 @@ are left out. So a silent bar has 0 pitches and 0 pitch classes, is not polyphon
 neighbouring pitches where it should group octaves, so its "pitch classes" and "in-scale rate" are not what their names
 say; they are here to regenerate the table. The default never calls it.
 
-Sources: Dong et al. 2018, MuseGAN, section 6 (UPC, per bar); ES-Net Table 2 (PC, P, ISR, PR, per set).
+Sources: ES-Net Table 2 (PC, P, ISR, PR, per set); MuseGAN, Dong et al., AAAI 2018 (UPC, pitch classes per bar).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics.metric import Estimate, Metric, PieceTable
-from evalkit.music.notes import Piece, bar_starts
+from evalkit.music.notes import Piece, bar_starts, quantise
 from evalkit.music.pianoroll import PITCHES, BoolRoll, encode, validate_roll
 from evalkit.music.scales import scale
 from evalkit.statistics.bootstrap import bootstrap_totals, interval
@@ -168,8 +168,9 @@ WIDTH = COLUMNS["bar_polyphonic"].stop
 def count(piece: Piece) -> NDArray[np.int64]:
     """What the statistics remember of a piece: int64, (WIDTH,), laid out in ``COLUMNS``; additive over pieces.
 
-    The piece is on the sixteenth grid; what follows its last whole bar is not counted. Bars follow its meter.
+    On the grid of sixteenths. Bars follow the meter, what follows the last whole one is not counted, nor are drums.
     """
+    piece = quantise(piece)
     starts = bar_starts(piece)
     roll = encode(piece)[: starts[-1]].view(np.uint8)
     if len(starts) < 2:
@@ -219,7 +220,7 @@ def _folded(roll: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.in
 
 def pitch_cells(table: PieceTable) -> NDArray[np.int64]:
     """Cells per piece and pitch, (pieces, 128), of a table of this family."""
-    return table.rows[:, COLUMNS["cells"]]
+    return np.asarray(table.rows, np.int64).reshape(-1, WIDTH)[:, COLUMNS["cells"]]
 
 
 def _values(totals: NDArray, variant: str) -> dict[str, NDArray[np.float64]]:

@@ -10,19 +10,19 @@ together (their differences are paired); other seeds or sizes give independent r
 Why this interval
 -----------------
 The distance of two samples is larger than that of their sources, and a resample adds the same bias again, so the
-percentiles of the replicates may lie wholly above the estimate. Measured coverage of nominal 95 % intervals of the
-four pitch distances (Bhattacharyya, KS, Wasserstein, Cramer's V; JSB chorales as clusters, 50, 229 and 1,000 pieces
-against as many or 229, 300 to 500 simulations each), in per cent:
+percentiles of the replicates may lie wholly above the estimate. Measured coverage, in per cent, of nominal 95 %
+intervals of the four pitch distances (Bhattacharyya, KS, Wasserstein, Cramer's V) of sets of 50, 229 and 1,000
+chorales to sets of 229 and 1,000 (tests/benchmarks/bench_intervals.py, 500 simulations each):
 
     true distance                 zero      small     large
-    percentile                    0         0-74      91-97
-    bias-corrected percentile     0         0-84      90-97
-    basic                         62-100    88-100    80-97
+    percentile                    0         0-75      90-96
+    bias-corrected percentile     0         1-88      89-96
+    basic                         63-100    92-100    79-97
     interval() here               100       97-100    87-97     (without Wasserstein 94-97)
 
-Roll statistics (rates and means per bar): 86 to 95 for 10 pieces, 86 to 95 for 50, 92 to 96 from 229 on. The number of
-distinct pitches: 53 to 100 for its expectation in a set of this size, because a resample cannot draw a pitch that the
-set lacks. tests/benchmarks/bench_intervals.py makes these numbers again.
+Roll statistics (rates, and means per bar): 86-94 for sets of 10, 86-95 for 50, 92-96 from 229 on. The number of
+distinct pitches: 53-100 for its expectation in a set of this size, because a resample cannot draw a pitch that the set
+lacks.
 """
 
 from __future__ import annotations
