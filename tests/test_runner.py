@@ -17,6 +17,7 @@ from evalkit.bench.tasks.samples import checked_pieces, decode_pieces, pack
 from evalkit.errors import UserError
 from evalkit.music import satb
 from evalkit.music.midi import write_midi
+from evalkit.music.notes import Piece, note_array
 from evalkit.music.representations import REPRESENTATIONS
 
 PLUGINS = '''
@@ -296,6 +297,46 @@ def test_workers_are_gone_when_the_run_is_given_up(place: Path):
     assert set(children.read_text().split()) - before
     outcomes.close()
     assert set(children.read_text().split()) == before
+
+
+def test_the_reference_is_compared_as_the_representation_says_it(place: Path):
+    """A voice that strikes 60 four times in a bar: satb can only hold it, so holding it is a perfect copy."""
+    step = np.arange(0, 64, 4)
+    struck = Piece("struck", 4, note_array(step, np.full(16, 4), np.full(16, 60)), 64)
+    for file in (place / "music").iterdir():
+        file.unlink()
+    write_midi(struck, place / "music" / "struck.mid")
+    crowded = note_array(np.zeros(5, int), np.full(5, 16), np.arange(60, 65))
+    write_midi(Piece("crowded", 4, crowded, 16), place / "music" / "crowded.mid")
+    (place / "gen.py").write_text(
+        PLUGINS
+        + """
+class Holds(Good):
+    def answer(self, pieces):
+        held = np.full_like(pieces[0], -1)
+        held[:, 0] = 60
+        return [held for _ in pieces]
+"""
+    )
+    (place / "tiny.yaml").write_text(
+        SUITE.format(generators="gen.py:Holds").replace("in_scale_rate", "copied_bars").replace("bars: 1", "bars: 4")
+    )
+    document = runner.run(runner.make_plan(load_suite(str(place / "tiny.yaml"))), place / "out", workers=1, timeout=60)
+    assert {r["generator"]: r["value"] for r in document["results"]} == {"reference": None, "Holds": 4.0}
+    assert document["provenance"]["unreadable"] == [
+        "crowded.mid: cannot be said as satb: crowded.mid: 5 pitches sound at step 0, four voices have at most 4"
+    ]
+
+
+def test_a_reference_that_cannot_be_said_is_named(place: Path):
+    for file in (place / "music").iterdir():
+        file.unlink()
+    crowded = note_array(np.zeros(5, int), np.full(5, 16), np.arange(60, 65))
+    write_midi(Piece("crowded", 4, crowded, 16), place / "music" / "crowded.mid")
+    with pytest.raises(
+        UserError, match=r"the reference music has no piece to compare with: crowded\.mid: cannot be said"
+    ):
+        run(place, "uniform")
 
 
 def test_records_know_their_key(tmp_path: Path):

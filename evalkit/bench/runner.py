@@ -201,7 +201,13 @@ def _reduce(task: Task, plan: Plan, turns: Mapping[str, Turn], records: Path) ->
             infos[name] = GeneratorInfo(**turn.description.info)
     suite = plan.suite
     context = Context(
-        suite.name, plan.reference, suite.data.spec(suite.data.reference), suite.seed, suite.resamples, infos
+        suite=suite.name,
+        reference=plan.reference,
+        reference_spec=suite.data.spec(suite.data.reference),
+        representation=suite.representation,
+        seed=suite.seed,
+        resamples=suite.resamples,
+        infos=infos,
     )
     reduced = task.reduce(context, answers, plan.limit)
     reduced.results.extend(_unmeasured(reduced.results, without))

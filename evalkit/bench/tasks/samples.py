@@ -7,18 +7,23 @@ within a shard, so a suite with such a generator wants ``shard_size`` no smaller
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from evalkit.bench.tasks.task import Context, Payload, Reduced, Shard, Task, shard_seed
-from evalkit.music.notes import NOTE, Piece
+from evalkit.errors import MidiError, UserError
+from evalkit.music.notes import NOTE, Piece, quantise
 from evalkit.music.representations import REPRESENTATIONS, Representation
 from evalkit.protocols import Generator, Samples
 from evalkit.results import REFERENCE
+
+if TYPE_CHECKING:
+    from evalkit.bench.scoring import PieceCounts
 
 QUARTERS_PER_BAR = 4
 
@@ -65,8 +70,12 @@ class SamplesTask(Task):
             ]
             for name, payloads in answers.items()
         }
-        count = partial(scoring.count_piece, families=families)
+        count = partial(count_said, representation=context.representation, families=families)
         reference = scoring.gather(REFERENCE, context.reference.map(count), families)
+        if not reference.names:
+            raise UserError(
+                f"the reference {context.reference_spec} has no piece to compare with: {reference.failures[0]}"
+            )
         results, comparisons, figures = scoring.score_sets(
             reference,
             [scoring.tabulate(name, made, families) for name, made in pieces.items()],
@@ -76,12 +85,34 @@ class SamplesTask(Task):
             variant=self.variant,
             resamples=context.resamples,
             seed=context.seed,
-            settings={"reference": context.reference_spec, **self.settings(limit)},
+            settings={
+                "reference": context.reference_spec,
+                "representation": context.representation,
+                **self.settings(limit),
+            },
         )
         return Reduced(results, comparisons, figures, pieces, tuple(map(str, reference.failures)))
 
     def _count(self, limit: int | None) -> int:
         return self.pieces if limit is None else min(self.pieces, limit)
+
+
+def count_said(piece: Piece, representation: str, families: tuple[str, ...]) -> PieceCounts | MidiError:
+    """The counts of a reference piece as the suite's representation says it, which is all that a generator can say.
+
+    A representation may not know repeated notes, say; comparing what it says with what it cannot would count its
+    silence against every generator. Metre stays: no representation takes bars from a piece. A piece that cannot be
+    said is left out with its reason.
+    """
+    from evalkit.bench.scoring import count_piece
+
+    chosen = REPRESENTATIONS[representation]
+    quantised = quantise(piece, chosen.steps_per_quarter)
+    try:
+        said = chosen.decode(chosen.encode(quantised), piece.name)
+    except ValueError as error:
+        return MidiError(piece.name, f"cannot be said as {representation}: {error}")
+    return count_piece(replace(said, time_signatures=quantised.time_signatures), families)
 
 
 def representation_of(generator: Generator) -> Representation:

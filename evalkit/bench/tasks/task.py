@@ -46,6 +46,7 @@ class Context:
     suite: str
     reference: PieceSet
     reference_spec: str  # as the suite writes it
+    representation: str  # of the suite
     seed: int
     resamples: int
     infos: Mapping[str, GeneratorInfo]  # of the generators that answered
@@ -59,7 +60,7 @@ class Reduced:
     comparisons: list[Comparison]
     figures: dict[str, Any]
     pieces: Mapping[str, Sequence[Piece]]
-    unreadable: tuple[str, ...] = ()  # files of the reference that were left out, and why
+    unreadable: tuple[str, ...] = ()  # pieces of the reference that were left out, and why
 
 
 class Task(BaseModel):
