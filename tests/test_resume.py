@@ -128,7 +128,7 @@ def test_killed_anywhere_and_resumed_ends_with_the_same_bytes(place: Path):
     while kills < KILLS:
         out = f"run{attempt}"
         process = start(place, out)
-        time.sleep(rng.uniform(0.1, 1.0) * duration)
+        time.sleep(rng.uniform(0.2, 0.8) * duration)
         process.kill()
         code = finish(process)
         kills += code == -signal.SIGKILL
