@@ -23,7 +23,7 @@ from evalkit.errors import MidiError
 from evalkit.music.notes import NOTE, Piece, Tempo, TimeSignature, Track
 from evalkit.results import write_atomically
 
-FORMAT = 1
+FORMAT = 2
 Parsed = tuple[Splits, dict[str, int]]
 
 
@@ -86,7 +86,7 @@ def _write(entry: Path, splits: Splits, excluded: dict[str, int]) -> None:
 
 def _read(entry: Path) -> Parsed | None:
     try:
-        with np.load(entry, allow_pickle=False) as file:
+        with entry.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             rest, notes = json.loads(file["rest"].tobytes()), file["notes"]
         start, splits = 0, {}
         for split, rows in rest["splits"].items():

@@ -122,7 +122,7 @@ CORPORA: dict[str, CorpusEntry] = {
         licence="public domain; see music21's corpus licence",
         citation="O'Neill, Music of Ireland, 1903; Ryan's Mammoth Collection, 1883; Cuthbert & Ariza, ISMIR 2010",
         source="music21",
-        sizes=(2185, 272, 273),
+        sizes=(2273, 285, 283),
         packages=("music21",),
     ),
 }

@@ -85,7 +85,7 @@ def _download(file: RemoteFile, path: Path) -> Path:
 def _reason(error: Exception) -> str:
     import requests
 
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answers {error.response.status_code}"
     if isinstance(error, requests.RequestException):
         return "no connection"

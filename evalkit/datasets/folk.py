@@ -61,9 +61,10 @@ def read_tune(tune: Tune) -> Piece:
     """The melody of a tune; Unfit where it is none of this corpus."""
     from music21.abcFormat import ABCHandler
 
-    handler = ABCHandler()
+    handler = ABCHandler(abcVersion=(2, 1, 0))
+    handler.abcDirectives["propagate-accidentals"] = "octave"  # an accidental holds to the end of its bar
     try:
-        handler.process(tune.text)
+        handler.process("\n".join(_plain(line) for line in tune.text.splitlines()))
     except Exception:  # music21 has no error of its own for bad ABC
         raise Unfit("ABC that music21 cannot read") from None
     part = _part(handler.tokens, _metre(tune.text))
@@ -76,6 +77,16 @@ def read_tune(tune: Tune) -> Piece:
         if bar.length > bar.full or (bar.length < bar.full and not ends_strain and not begins_strain):
             raise Unfit("bars that do not add up to the metre")
     return piece_of(tune.name, [part], bars, (Track(VIOLIN, False, "Melody"),))
+
+
+def _plain(line: str) -> str:
+    """A line of music without comments, annotations, grace notes, slurs and decorations, which hide notes from music21.
+
+    Lines that set a field, as in "K:G" or "[K:G]", are left alone.
+    """
+    if re.match(r"[A-Za-z]:", line) or re.search(r"\[[A-Z]:", line):
+        return line
+    return re.sub(r'%.*|"[^"]*"|\{[^}]*\}|![^!]*!|\((?!\d)|\)|[.~H-Wh-w]', "", line)
 
 
 def _metre(text: str) -> tuple[int, int]:
@@ -104,10 +115,10 @@ def _part(tokens: Sequence[Any], metre: tuple[int, int]) -> Part:
             if bars:  # also where two signs stand in a row, as in :| |:
                 bars[-1] = bars[-1]._replace(closes=bars[-1].closes or token.barStyle != "regular" or token.isRepeat())
             start = now
-        elif isinstance(token, ABCNote) and not token.inGrace:
+        elif isinstance(token, ABCNote):
             tuplet = token.activeTuplet
             duration = ticks_of(token.quarterLength * (tuplet.tupletMultiplier() if tuplet else 1))
-            names = [note.pitchName for note in getattr(token, "subNotes", [token]) if note.pitchName]
+            names = [note.pitchName for note in getattr(token, "subTokens", [token]) if note.pitchName]
             if names and duration:
                 pitch = max(Pitch(name).midi for name in names)
                 if tied and notes and notes[-1][2] == pitch and sum(notes[-1][:2]) == now:

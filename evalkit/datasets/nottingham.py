@@ -26,16 +26,18 @@ def load() -> tuple[Splits, dict[str, int]]:
 
 def read_archive(archive: Path) -> list[Piece | str]:
     """The files MIDI/*.mid as pieces, in the order of their names; nothing is unpacked to disk."""
+    with tarfile.open(archive) as tar:  # in the order of the archive: going back would unpack it anew
+        content = {
+            PurePosixPath(member.name).stem: file.read()
+            for member in tar
+            if member.name.endswith(".mid") and member.name.count("/") == 1 and (file := tar.extractfile(member))
+        }
     tunes: list[Piece | str] = []
-    with tarfile.open(archive) as tar:
-        members = [m for m in tar if m.isfile() and m.name.endswith(".mid") and m.name.count("/") == 1]
-        for member in sorted(members, key=lambda m: m.name):
-            file = tar.extractfile(member)
-            assert file is not None  # it is a regular file
-            try:
-                tunes.append(parse_midi(file.read(), f"nottingham/{PurePosixPath(member.name).stem}"))
-            except MidiError as error:
-                tunes.append(error.reason)
+    for name in sorted(content):
+        try:
+            tunes.append(parse_midi(content[name], f"nottingham/{name}"))
+        except MidiError as error:
+            tunes.append(error.reason)
     return tunes
 
 

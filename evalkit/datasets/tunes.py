@@ -3,7 +3,8 @@
 Two pieces belong together when they bear one title, or when their melodies share much of what they do from beat to
 beat: the melody is heard on the beats only, as intervals, so key, ornaments and note values do not matter, and of the
 runs of five such intervals the two must share 0.4 of those that the shorter one has. (Of the Bach chorales, pairs with
-one title share 0.8 on average, other pairs less than 0.1.) Belonging together is transitive.
+one title share 0.8 on average, other pairs less than 0.1.) Or they open with the same sixteen notes, in any key.
+Belonging together is transitive.
 """
 
 from __future__ import annotations
@@ -23,18 +24,20 @@ from evalkit.music.notes import Piece
 
 RUN = 5  # intervals that are compared at a time
 SHARED = 0.4  # of the shorter melody's runs
+OPENING = 16  # notes
 SPLIT_SEED = "evalkit splits 1"
 UPTO = {"train": 0.8, "valid": 0.9, "test": 1.0}  # cumulative shares of the pieces
 
 
-def split_by_tune(pieces: Sequence[Piece], titles: Sequence[str], shared: float = SHARED) -> Splits:
+def split_by_tune(pieces: Sequence[Piece], titles: Sequence[str]) -> Splits:
     """Train, valid and test (0.8, 0.1, 0.1 of the pieces) such that no tune is in two of them.
 
     Tunes are lined up by a hash of the first of their pieces' names, and the line is cut; so a piece more or less in
     the corpus moves the tunes next to a cut at most.
     """
     members: dict[int, list[int]] = defaultdict(list)
-    for index, group in enumerate(tune_groups([beat_intervals(piece) for piece in pieces], titles, shared).tolist()):
+    groups = tune_groups([beat_intervals(p) for p in pieces], [opening(p) for p in pieces], titles)
+    for index, group in enumerate(groups.tolist()):
         members[group].append(index)
     line = sorted(members.values(), key=lambda tune: _draw(min(pieces[i].name for i in tune)))
     side: dict[int, str] = {}
@@ -75,19 +78,29 @@ def _bar_and_beat(piece: Piece) -> tuple[int, float]:
     return start, 4 * piece.ticks_per_quarter * numerator / denominator / beats
 
 
-def tune_groups(melodies: Sequence[NDArray[np.int64]], titles: Sequence[str], shared: float = SHARED) -> NDArray:
-    """A group number for each piece, equal for pieces that belong together; an empty title says nothing."""
+def opening(piece: Piece) -> tuple[int, ...]:
+    """The intervals between the first sixteen notes of the first track; empty for a shorter one."""
+    pitches = piece.notes["pitch"][piece.notes["track"] == 0][:OPENING].astype(np.int64)
+    return tuple(np.diff(pitches).tolist()) if len(pitches) == OPENING else ()
+
+
+def tune_groups(
+    melodies: Sequence[NDArray[np.int64]], openings: Sequence[tuple[int, ...]], titles: Sequence[str]
+) -> NDArray[np.int32]:
+    """A group number for each piece, equal for pieces that belong together; an empty opening or title says nothing."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 
     runs = [{tuple(m[i : i + RUN].tolist()) for i in range(len(m) - RUN + 1)} for m in melodies]
     has_run = _incidence(runs)
     common = (has_run @ has_run.T).tocoo()
-    shorter = np.minimum(*(np.array([len(r) for r in runs])[index] for index in (common.row, common.col)))
-    alike = common.data >= shared * shorter
-    has_title = _incidence([{normal_title(title)} - {""} for title in titles])
+    sizes = np.array([len(r) for r in runs])
+    alike = common.data >= SHARED * np.minimum(sizes[common.row], sizes[common.col])
     links = csr_matrix((common.data[alike], (common.row[alike], common.col[alike])), shape=common.shape)
-    return connected_components(links + has_title @ has_title.T, directed=False)[1]
+    for marks in (openings, [normal_title(title) for title in titles]):
+        has_mark = _incidence([{mark} if mark else set() for mark in marks])
+        links = links + has_mark @ has_mark.T
+    return connected_components(links, directed=False)[1]
 
 
 def _incidence(sets: Sequence[set]) -> Any:

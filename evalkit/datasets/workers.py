@@ -49,14 +49,18 @@ def map_items(
     if workers is None:
         if multiprocessing.current_process().daemon:  # a worker may have no workers
             cores = 1
-        started = time.monotonic()
+        spent = 0.0
         for done, item in enumerate(rest, 1):
-            yield function(item)
-            elapsed = time.monotonic() - started
-            if cores > 1 and elapsed > PROBE_S:
-                if elapsed / done * (len(items) - done) > WORTH_S:
+            started = time.monotonic()
+            result = function(item)
+            spent += time.monotonic() - started
+            yield result
+            if cores > 1 and spent > PROBE_S:
+                if spent / done * (len(items) - done) > WORTH_S:
                     break
                 cores = 1
+        else:
+            return
         workers = cores
     if workers == 1:
         yield from map(function, rest)
