@@ -279,7 +279,8 @@ def rows(piece: Piece) -> list[tuple[float, float, int]]:
             "(C>)D (3{F}EDE G4|",
             [(0, 1.5, 60), (1.5, 0.5, 62), (2, 2 / 3, 64), (8 / 3, 2 / 3, 62), (10 / 3, 2 / 3, 64), (4, 4, 67)],
         ),
-        ("^F2F2 f2 F2|F8|", [(0, 2, 66), (2, 2, 66), (4, 2, 77), (6, 2, 66), (8, 8, 65)]),
+        ("^F2F2 f2 F2|F8|", [(0, 2, 66), (2, 2, 66), (4, 2, 78), (6, 2, 66), (8, 8, 65)]),  # for the bar
+        ("C>-D E-<F G4|", [(0, 1.5, 60), (1.5, 0.5, 62), (2, 0.5, 64), (2.5, 1.5, 65), (4, 4, 67)]),
         ("C>D E<F G4|", [(0, 1.5, 60), (1.5, 0.5, 62), (2, 0.5, 64), (2.5, 1.5, 65), (4, 4, 67)]),
         ("(3CDE F2 G4|", [(0, 2 / 3, 60), (2 / 3, 2 / 3, 62), (4 / 3, 2 / 3, 64), (2, 2, 65), (4, 4, 67)]),
         ("{DE}C4 z2 C2|", [(0, 4, 60), (6, 2, 60)]),  # grace notes; a rest
@@ -319,10 +320,10 @@ def test_tunes_that_do_not_fit_say_why(tune, reason):
 def test_our_reading_of_abc_is_that_of_abc2midi(capfd):
     """symusic plays ABC through abc2midi; tunes without repeats, grace notes and fingerings have one reading."""
     compared = 0
-    for file in sorted((corpus_folder() / "oneills1850").glob("0[1-4]*.abc")):
+    for file in sorted(file for name in folk.COLLECTIONS for file in (corpus_folder() / name).glob("*.abc")):
         for tune in folk.tunes_of(file):
             body = tune.text.split("\nK:")[-1].partition("\n")[2]
-            if set(":{[~T") & set(body):  # repeats, and what abc2midi plays in its own way
+            if set(':{[~TH."') & set(body) or "hornpipe" in tune.text.lower():  # abc2midi plays these in its own way
                 continue
             try:
                 ours = folk.read_tune(tune)
@@ -333,10 +334,9 @@ def test_our_reading_of_abc_is_that_of_abc2midi(capfd):
             assert np.abs(theirs["time"] - ours.notes["onset"]).max() <= 2, tune.name  # of 480; it starts at tick 1
             compared += 1
     capfd.readouterr()  # abc2midi talks
-    assert compared > 60
+    assert compared > 200
 
 
-@needs_mirror
 def test_an_archive_of_tunes_is_read_in_the_order_of_names_and_what_is_no_tune_is_counted(tmp_path):
     files = {f"MIDI/{name}.mid": tmp_path / f"{name[-1]}.mid" for name in ("b", "a", "melody/a")}
     write_midi(melody(TUNE), tmp_path / "a.mid")

@@ -23,7 +23,7 @@ from evalkit.errors import MidiError
 from evalkit.music.notes import NOTE, Piece, Tempo, TimeSignature, Track
 from evalkit.results import write_atomically
 
-FORMAT = 2
+FORMAT = 3
 Parsed = tuple[Splits, dict[str, int]]
 
 

@@ -22,6 +22,9 @@ from evalkit.music.notes import Piece, Track
 COLLECTIONS = ("oneills1850", "ryansMammoth")
 VIOLIN = 40  # General MIDI program, counted from 0
 
+# comment, annotation, grace notes, !decoration!, slur (not a tuplet), slur at a dotted pair, decoration, mail's "=20"
+MARKS = re.compile(r'%.*|"[^"]*"|\{[^}]*\}|![^!]*!|\((?!\d)|\)|-(?=[<>])|(?<=[<>])-|[.~H-Wh-w]|=20')
+
 
 class Tune(NamedTuple):
     """A tune as transcribed."""
@@ -61,8 +64,7 @@ def read_tune(tune: Tune) -> Piece:
     """The melody of a tune; Unfit where it is none of this corpus."""
     from music21.abcFormat import ABCHandler
 
-    handler = ABCHandler(abcVersion=(2, 1, 0))
-    handler.abcDirectives["propagate-accidentals"] = "octave"  # an accidental holds to the end of its bar
+    handler = ABCHandler(abcVersion=(2, 1, 0))  # from 2.1 on an accidental holds to the end of its bar
     try:
         handler.process("\n".join(_plain(line) for line in tune.text.splitlines()))
     except Exception:  # music21 has no error of its own for bad ABC
@@ -86,7 +88,7 @@ def _plain(line: str) -> str:
     """
     if re.match(r"[A-Za-z]:", line) or re.search(r"\[[A-Z]:", line):
         return line
-    return re.sub(r'%.*|"[^"]*"|\{[^}]*\}|![^!]*!|\((?!\d)|\)|[.~H-Wh-w]', "", line)
+    return re.sub(MARKS, "", line)
 
 
 def _metre(text: str) -> tuple[int, int]:
