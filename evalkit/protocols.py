@@ -33,6 +33,7 @@ class GeneratorInfo:
     parameters: int = 0
     corpus: str | None = None  # training corpus
     corpus_checksum: str | None = None
+    finite: bool = False  # draws without replacement from a fixed set: parts of one draw, never two draws, make a set
     may_edit_context: bool = False
     context: str = "past"  # what masked scores may see: "past" or "both"
     citation: str = ""

@@ -60,7 +60,7 @@ def toy_corpus():
     module.splits = splits
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, module.__name__, module)
-        patch.setitem(CORPORA, "toy", CorpusEntry("Toy", "_toy_corpus:splits", "toy licence", "toy citation", "here"))
+        patch.setitem(CORPORA, "toy", CorpusEntry("Toy", "_toy_corpus:splits", "licence", "toy citation", "here", (9, 0, 4)))
         yield
 
 
@@ -352,7 +352,7 @@ def test_corpus_windows_are_the_corpus():
 
 def test_corpus_says_where_it_comes_from():
     info = load_generator({"generator": "corpus", "corpus": "toy", "split": "train"}).info
-    assert (info.corpus, info.licence, info.citation) == ("toy:train", "toy licence", "toy citation")
+    assert (info.corpus, info.licence, info.citation) == ("toy:train", "licence", "toy citation")
     assert info.corpus_checksum
 
 

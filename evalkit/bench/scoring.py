@@ -23,7 +23,6 @@ from evalkit.results import REFERENCE, Comparison, Direction, Result
 from evalkit.statistics.comparison import compare
 from evalkit.statistics.multiplicity import holm
 
-
 COPIES_SHOWN = 5  # of each set, the longest first
 
 
@@ -77,11 +76,12 @@ def metric_families(metrics: Sequence[str]) -> tuple[str, ...]:
 def count_piece(piece: Piece, families: tuple[str, ...]) -> PieceCounts:
     """Quantise to sixteenths, cut to whole bars, and count; families that share a count are counted once."""
     piece = whole_bars(quantise(piece))
-    rows = tuple(count(piece) for count in _counters(families))
+    rows = tuple(count(piece) for count in counters(families))
     return PieceCounts(piece.name, len(piece.notes), len(bar_starts(piece)) - 1, rows)
 
 
-def _counters(families: Sequence[str]) -> list[Any]:
+def counters(families: Sequence[str]) -> list[Any]:
+    """The counting functions of the families, each once: the order of ``PieceCounts.rows``."""
     return list(dict.fromkeys(FAMILIES[name].count for name in families))
 
 
@@ -92,9 +92,9 @@ def gather(name: str, counted: Iterable[PieceCounts | MidiError], families: tupl
     for item in counted:
         (failures if isinstance(item, MidiError) else pieces).append(item)  # type: ignore[arg-type]
     names = tuple(p.name for p in pieces)
-    counters = _counters(families)
+    counting = counters(families)
     stacked = {
-        count: PieceTable(names, _stack([p.rows[column] for p in pieces])) for column, count in enumerate(counters)
+        count: PieceTable(names, _stack([p.rows[column] for p in pieces])) for column, count in enumerate(counting)
     }
     tables = {family: stacked[FAMILIES[family].count] for family in families}
     return ScoredSet(name, sum(p.notes for p in pieces), sum(p.bars for p in pieces), tables, tuple(failures))
@@ -142,6 +142,8 @@ def score_sets(
         for number, chosen in enumerate(variants):
             again = number > 0  # "both": a metric with one variant is not reported twice
             ids = [m for m in wanted if not again or METRICS[m].variants != ("correct",)]
+            if not ids:
+                continue
             every = {
                 s.name: _estimates(family, s, reference, chosen, resamples, seed) for s in (reference, *candidates)
             }

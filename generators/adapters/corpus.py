@@ -39,6 +39,7 @@ class CorpusGenerator(LifeCycle):
             name=self.name,
             version=__version__,
             representation=self.representation.name,
+            finite=True,
             fingerprint=fingerprint(corpus.checksum, *settings),
             corpus=f"{self.corpus}:{self.split}",
             corpus_checksum=corpus.checksum,

@@ -36,6 +36,7 @@ class MidiFolder(LifeCycle):
             name="midi-folder",
             version=__version__,
             representation=self.representation.name,
+            finite=True,
             fingerprint=fingerprint("midi-folder", self._files().checksum, self.representation.name),
         )
 

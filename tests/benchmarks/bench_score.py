@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_score.py
 
 The MusPy loop computes the four statistics of ES-Net Table 2 once, without intervals; ours computes every metric of
-the families pianoroll and pitch_distribution with 1,000 resamples and 10,000 permutations, twice (reference, candidate).
+the families pianoroll and pitch_distribution with 1,000 resamples and 10,000 permutations, for reference and candidate.
 Prints ratios; asserts nothing. Needs the nottingham corpus (EVALKIT_DATA_MIRROR or the cache).
 """
 
@@ -36,9 +36,10 @@ EVALKIT = str(Path(sys.executable).parent / "evalkit")
 
 
 def unpack(folder: Path) -> Path:
-    from evalkit.datasets.nottingham import archive
+    from evalkit.datasets.corpus import NOTTINGHAM_FILE
+    from evalkit.datasets.download import fetch
 
-    with tarfile.open(archive()) as tar:
+    with tarfile.open(fetch(NOTTINGHAM_FILE)) as tar:
         for member in tar.getmembers():
             if member.isfile() and Path(member.name).parent.name == "MIDI" and member.name.endswith(".mid"):
                 (folder / Path(member.name).name).write_bytes(tar.extractfile(member).read())  # type: ignore[union-attr]

@@ -1,7 +1,7 @@
 """Task ``samples``: pieces from nothing, scored as a set against the reference.
 
-Each shard is a stream of its own: a generator that never repeats itself (windows of a corpus) keeps that promise
-within a shard, so a suite with such a generator wants ``shard_size`` no smaller than ``pieces``.
+Each shard is a stream of its own, except for a generator whose ``info.finite`` says that it draws from a fixed set:
+its shards are parts of one draw, so that no piece comes twice.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,9 @@ from pydantic import Field
 
 from evalkit.bench.tasks.task import Context, Payload, Reduced, Shard, Task, shard_seed
 from evalkit.errors import MidiError, UserError
-from evalkit.music.notes import NOTE, Piece, quantise
+from evalkit.music.notes import NOTE, Piece, bar_starts, cut, quantise
 from evalkit.music.representations import REPRESENTATIONS, Representation
-from evalkit.protocols import Generator, Samples
+from evalkit.protocols import Generator, Samples, piece_rng
 from evalkit.results import REFERENCE
 
 if TYPE_CHECKING:
@@ -47,14 +48,24 @@ class SamplesTask(Task):
     def plan(self, seed: int, limit: int | None = None) -> list[Shard]:
         n = self._count(limit)
         return [
-            Shard(self, start, min(start + self.shard_size, n), shard_seed(seed, self.title, start))
+            Shard(
+                self,
+                start,
+                min(start + self.shard_size, n),
+                seed=shard_seed(seed, self.title, start),
+                task_seed=shard_seed(seed, self.title, 0),
+            )
             for start in range(0, n, self.shard_size)
         ]
 
     def execute(self, shard: Shard, generator: Generator) -> Payload:
         representation = representation_of(generator)
         n, steps = shard.stop - shard.start, self.bars * QUARTERS_PER_BAR * representation.steps_per_quarter
-        answer = cast(Samples, generator).sample(n, steps=steps, seed=shard.seed, temperature=self.temperature)
+        sample = partial(cast(Samples, generator).sample, steps=steps, temperature=self.temperature)
+        if generator.info.finite:  # one draw without replacement, of which this shard is a part
+            answer = sample(shard.stop, seed=shard.task_seed)[shard.start :]
+        else:
+            answer = sample(n, seed=shard.seed)
         return pack(checked_pieces(answer, n, steps, representation))
 
     def reduce(self, context: Context, answers: Mapping[str, Sequence[Payload]], limit: int | None) -> Reduced:
@@ -70,7 +81,13 @@ class SamplesTask(Task):
             ]
             for name, payloads in answers.items()
         }
-        count = partial(count_said, representation=context.representation, families=families)
+        count = partial(
+            count_said,
+            representation=context.representation,
+            families=families,
+            bars=self.bars,
+            seed=shard_seed(context.seed, self.title, 0),
+        )
         reference = scoring.gather(REFERENCE, context.reference.map(count), families)
         if not reference.names:
             raise UserError(
@@ -97,14 +114,18 @@ class SamplesTask(Task):
         return self.pieces if limit is None else min(self.pieces, limit)
 
 
-def count_said(piece: Piece, representation: str, families: tuple[str, ...]) -> PieceCounts | MidiError:
+def count_said(
+    piece: Piece, representation: str, families: tuple[str, ...], bars: int, seed: int
+) -> PieceCounts | MidiError:
     """The counts of a reference piece as the suite's representation says it, which is all that a generator can say.
 
     A representation may not know repeated notes, say; comparing what it says with what it cannot would count its
     silence against every generator. Metre stays: no representation takes bars from a piece. A piece that cannot be
-    said is left out with its reason.
+    said is left out with its reason. Descriptors that grow with the length of a piece are counted on one random
+    window of ``bars`` bars, which is as long as a sample; all others on the whole piece.
     """
-    from evalkit.bench.scoring import count_piece
+    from evalkit.bench.scoring import count_piece, counters
+    from evalkit.metrics import descriptors
 
     chosen = REPRESENTATIONS[representation]
     quantised = quantise(piece, chosen.steps_per_quarter)
@@ -112,7 +133,21 @@ def count_said(piece: Piece, representation: str, families: tuple[str, ...]) -> 
         said = chosen.decode(chosen.encode(quantised), piece.name)
     except ValueError as error:
         return MidiError(piece.name, f"cannot be said as {representation}: {error}")
-    return count_piece(replace(said, time_signatures=quantised.time_signatures), families)
+    said = replace(said, time_signatures=quantised.time_signatures)
+    whole = count_piece(said, families)
+    if descriptors.count not in counters(families):
+        return whole
+    window = count_piece(random_window(said, bars, seed), families)
+    rows = zip(counters(families), whole.rows, window.rows, strict=True)
+    return replace(whole, rows=tuple(short if count is descriptors.count else full for count, full, short in rows))
+
+
+def random_window(piece: Piece, bars: int, seed: int) -> Piece:
+    """``bars`` consecutive bars of a piece, drawn by the seed and the piece's name; all of a shorter piece."""
+    starts = bar_starts(piece)
+    last = max(len(starts) - 1 - bars, 0)
+    first = int(piece_rng(seed, crc32(piece.name.encode())).integers(0, last + 1))
+    return cut(piece, int(starts[first]), int(starts[min(first + bars, len(starts) - 1)]))
 
 
 def representation_of(generator: Generator) -> Representation:

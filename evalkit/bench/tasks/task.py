@@ -30,12 +30,16 @@ Payload = dict[str, NDArray[Any]]  # the answer to one shard: named arrays, no o
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shard:
-    """The questions ``start <= i < stop`` of a task. ``inputs``: what the generator must be given, if anything."""
+    """The questions ``start <= i < stop`` of a task. ``inputs``: what the generator must be given, if anything.
+
+    ``seed`` is the shard's own; ``task_seed`` is that of the whole task, the same for all its shards.
+    """
 
     task: Task
     start: int
     stop: int
     seed: int
+    task_seed: int
     inputs: Payload = field(default_factory=dict)
 
 
