@@ -337,6 +337,7 @@ def test_estimates_carry_their_settings_and_pair_by_seed() -> None:
     isr = first["in_scale_rate"]
     assert isr.settings == {"root": 0, "mode": "major"}
     assert first["polyphonic_rate"].settings == {"threshold": 4}
+    assert first["pitches"].settings == first["pitch_classes"].settings == {"pieces": 20}  # they grow with the set
     assert isr.n == 20
     assert isr.ci95[0] < isr.value < isr.ci95[1]
     assert np.array_equal(isr.replicates, again["in_scale_rate"].replicates)

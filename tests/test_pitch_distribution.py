@@ -200,6 +200,7 @@ def test_estimates_are_the_definitions_on_the_pooled_cells(variant: str) -> None
     for name, e in estimates.items():
         assert e.n == 30
         assert e.settings["reference_pieces"] == 40
+        assert ("pieces" in e.settings) == (name == "cramers_v_pitch")
         if name.endswith("_p"):
             assert e.replicates is None
             assert all(map(math.isnan, e.ci95))

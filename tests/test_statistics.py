@@ -1,6 +1,7 @@
 """The bootstrap, comparisons, permutation tests and Holm: oracles, simulated coverage and simulated errors."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -187,6 +188,18 @@ def test_undefined_comparisons_are_nan() -> None:
     assert compare(infinite, good).value == math.inf
     with pytest.raises(ValueError, match="reference"):
         compare(good, good, direction="closer")
+
+
+def test_numbers_with_different_settings_are_not_tested_against_each_other() -> None:
+    few, many = mean_estimate(np.arange(9.0)), mean_estimate(np.arange(30.0))
+    few = replace(few, settings={"pieces": 9})
+    many = replace(many, settings={"pieces": 30})
+    difference = compare(few, many)
+    assert difference.value == few.value - many.value
+    assert all(map(math.isnan, (*difference.ci95, difference.p)))
+    # the reference may be of any size: both sides are measured against the same one
+    again = replace(mean_estimate(np.arange(9.0) + 1, seed=1), settings={"pieces": 9})
+    assert compare(few, again, direction="closer", reference=many).p > 0
 
 
 def test_replicates_that_are_undefined_are_left_out() -> None:

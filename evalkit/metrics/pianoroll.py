@@ -249,6 +249,7 @@ _SETTINGS: dict[str, dict[str, str | int]] = {
     "in_scale_rate": {"root": 0, "mode": "major"},
     "polyphonic_rate": {"threshold": CHORD},
 }
+_GROWING = ("pitch_classes", "pitches")  # with the size of the set, so only sets of one size can be compared
 _LARGEST = {"pitch_classes": 12.0, "pitches": 128.0}  # all other values are rates
 
 
@@ -277,6 +278,8 @@ def estimate(
             replicates[metric], float(value), pieces=len(candidate.rows), bounds=(0.0, _LARGEST.get(statistic, 1.0))
         )
         settings = _SETTINGS.get(statistic, {})
+        if metric in _GROWING:
+            settings = {"pieces": len(candidate.rows)}
         estimates.append(
             Estimate(metric, variant, float(value), ci95, len(candidate.rows), settings, replicates[metric])
         )

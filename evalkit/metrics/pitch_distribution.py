@@ -268,7 +268,7 @@ def estimate(
                 bounds=(0.0, _LARGEST.get(metric, math.inf)),
             ),
             len(ours),
-            settings,
+            settings | ({"pieces": len(ours)} if metric == "cramers_v_pitch" else {}),  # V depends on both sizes
             replicates[metric],
         )
         for metric, (value,) in values.items()
