@@ -136,20 +136,25 @@ def test_the_table_has_the_reference_first_and_reasons_below():
         result("c", "in_scale_rate", None),
         result("d", "in_scale_rate", None, status="failed", reason="[1] out of memory"),
     )
-    lines = [line for line in shown.splitlines() if line.startswith("│")]
-    assert [line.split("│")[1].strip() for line in lines] == ["reference", "b", "c", "d"]
-    assert "0.500 [0.250, 0.750]" in lines[1]
-    assert "–" in lines[2]
+    heading, row = (
+        [cell.strip() for cell in line.strip("┃│").split("┃│"[line[0] == "│"])]
+        for line in shown.splitlines()
+        if line[:1] in ("┃", "│")
+    )
+    assert heading == ["metric", "reference", "b", "c", "d"]
+    assert row == ["ISR (share)", "0.800 [0.700, 0.900]", "0.500 [0.250, 0.750]", "–", "failed"]
     assert "d: failed: [1] out of memory" in shown
 
 
-def test_many_metrics_are_split_into_tables_that_fit():
-    shown = printed(
-        *(result(g, f"metric{i}", 0.5, ci95=(0.25, 0.75)) for g in ("reference", "g" * 30) for i in range(9))
-    )
+def test_many_generators_are_split_into_tables_that_fit_each_with_the_reference():
+    names = ["reference", *("g" * 30 + str(i) for i in range(5)), "[b]"]
+    shown = printed(*(result(g, f"metric{i}", 0.5, ci95=(0.25, 0.75)) for g in names for i in range(9)))
     assert max(map(len, shown.splitlines())) <= 100
     assert "…" not in shown
-    assert shown.count("0.500 [0.250, 0.750]") == 18
+    tables = shown.count("reference")
+    assert tables > 1
+    assert shown.count("0.500 [0.250, 0.750]") == 9 * (6 + tables)
+    assert "[b]" in shown
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Results on the terminal: one row per generator, one column per metric, a table per task and family."""
+"""Results on the terminal: one row per metric, one column per generator, a table per task."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from evalkit.results import REFERENCE
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 Row = Mapping[str, Any]  # one entry of a document's "results"
-Column = tuple[str, str]  # metric, variant
+Metric = tuple[str, str]  # id, variant
 
 ARROWS = {"higher": "↑", "lower": "↓", "closer": ""}
 PADDING = 3  # of a column of the table
-WIDTH = 100
+WIDTH = 120  # where there is no terminal to ask
+NARROW = 100  # below this the units are left out
 
 
 def print_table(document: Mapping[str, Any], console: Console | None = None) -> None:
     """The results of a document (``evalkit.results.results_document``, or read from ``results.json``) as tables.
 
     A cell is ``value [95 % interval]``; the reference stands first; failures follow with their reasons. Tables are as
-    wide as the terminal; where that is not one, 100 columns.
+    wide as the terminal; where that is not one, 120 columns.
     """
     from rich.console import Console
 
@@ -33,68 +35,80 @@ def print_table(document: Mapping[str, Any], console: Console | None = None) -> 
         console.width = WIDTH
     results: Sequence[Row] = document["results"]
     for (suite, task), rows in groupby(results, key=lambda r: (r["suite"], r["task"])):
-        rows_of_task = list(rows)
-        for family, columns in _families(rows_of_task).items():
-            _print_family(console, suite if suite == task else f"{suite} / {task}", family, columns, rows_of_task)
+        _print_task(console, suite if suite == task else f"{suite} / {task}", list(rows))
     for line in _notes(results):
         console.print(line, highlight=False, markup=False)
 
 
-def _families(rows: Sequence[Row]) -> dict[str, list[Column]]:
-    """Family -> its columns, in the order of the results."""
+def _print_task(console: Console, title: str, rows: Sequence[Row]) -> None:
+    """One table, or several below each other where the generators do not fit side by side."""
+    names = list(dict.fromkeys(r["generator"] for r in rows if r["generator"] != REFERENCE))
+    cells = {(r["generator"], r["metric"], r["variant"]): _cell(r) for r in rows}
+    families = _families(rows)
+    metrics = [metric for family in families.values() for metric in family]
+    labels = {metric: _label(metric, rows, units=console.width >= NARROW) for metric in metrics}
+    columns = {name: [cells.get((name, *metric), "") for metric in metrics] for name in (REFERENCE, *names)}
+    widths = {name: max(len(text) for text in (name, *column)) + PADDING for name, column in columns.items()}
+    room = console.width - max(map(len, labels.values())) - PADDING - 1 - widths[REFERENCE]
+    parts = _side_by_side(names, widths, room) or [[]]
+    for nth, part in enumerate(parts, 1):
+        of = f" ({nth} of {len(parts)})" if len(parts) > 1 else ""
+        console.print(_table(title + of, families, labels, {name: columns[name] for name in (REFERENCE, *part)}))
+
+
+def _table(
+    title: str, families: Mapping[str, list[Metric]], labels: Mapping[Metric, str], columns: Mapping[str, list[str]]
+) -> Table:
+    """Metrics as rows, a line between families; the columns are those of the generators shown."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), title_justify="left", title_style="bold")
+    table.add_column("metric")
+    for name in columns:
+        table.add_column(escape(name), justify="right", style="bold" if name == REFERENCE else None)
+    row = 0
+    for family in families.values():
+        for metric in family:
+            last = metric == family[-1]
+            table.add_row(escape(labels[metric]), *(escape(c[row]) for c in columns.values()), end_section=last)
+            row += 1
+    return table
+
+
+def _families(rows: Sequence[Row]) -> dict[str, list[Metric]]:
+    """Family -> its metrics and variants, in the order of the results."""
     from evalkit.metrics import FAMILIES
 
     family_of = {metric: name for name, family in FAMILIES.items() for metric in family.metrics}
-    families: dict[str, list[Column]] = {}
+    families: dict[str, list[Metric]] = {}
     for metric, variant in dict.fromkeys((r["metric"], r["variant"]) for r in rows):
         families.setdefault(family_of.get(metric, "other"), []).append((metric, variant))
     return families
 
 
-def _print_family(console: Console, title: str, family: str, columns: list[Column], rows: Sequence[Row]) -> None:
-    """One table, or several below each other where the columns do not fit side by side."""
-    from rich.table import Table
-
-    names = list(dict.fromkeys(r["generator"] for r in rows))
-    names.sort(key=lambda name: name != REFERENCE)  # stable: the others keep their order
-    cells = {(r["generator"], r["metric"], r["variant"]): _cell(r) for r in rows}
-    texts = [[_heading(column, rows), *(cells.get((name, *column), "") for name in names)] for column in columns]
-    parts = _side_by_side(texts, console.width - max(map(len, names)) - PADDING - 1)
-    for nth, part in enumerate(parts, 1):
-        of = f" ({nth} of {len(parts)})" if len(parts) > 1 else ""
-        table = Table(title=f"{title}: {family.replace('_', ' ')}{of}", title_justify="left", title_style="bold")
-        table.add_column("generator", no_wrap=True)
-        for heading, *_ in part:
-            table.add_column(heading, justify="right")
-        for i, name in enumerate(names):
-            values = [column[1 + i] for column in part]
-            table.add_row(name, *values, style="bold" if name == REFERENCE else None, end_section=name == REFERENCE)
-        console.print(table)
-
-
-def _side_by_side(columns: Sequence[list[str]], width: int) -> list[list[list[str]]]:
-    """The columns in groups that fit the width; a group has at least one."""
-    groups: list[list[list[str]]] = []
+def _side_by_side(names: Sequence[str], widths: Mapping[str, int], room: int) -> list[list[str]]:
+    """The names in groups whose columns fit the room; a group has at least one."""
+    groups: list[list[str]] = []
     left = 0
-    for column in columns:
-        needed = max(len(line) for text in column for line in text.split("\n")) + PADDING
-        if not groups or needed > left:
+    for name in names:
+        if not groups or widths[name] > left:
             groups.append([])
-            left = width
-        groups[-1].append(column)
-        left -= needed
+            left = room
+        groups[-1].append(name)
+        left -= widths[name]
     return groups
 
 
-def _heading(column: Column, rows: Sequence[Row]) -> str:
-    """Title of the metric, its direction and unit, and the variant unless it is the correct one."""
+def _label(metric: Metric, rows: Sequence[Row], *, units: bool) -> str:
+    """Title of the metric, its direction, its unit if wanted, and the variant unless it is the correct one."""
     from evalkit.metrics import METRICS
 
-    metric, variant = column
-    row = next(r for r in rows if (r["metric"], r["variant"]) == column)
-    title = METRICS[metric].title if metric in METRICS else metric
-    lines = [f"{title} {ARROWS.get(row['direction'], '')}".rstrip(), row["unit"]]
-    return "\n".join(lines + ([variant] if variant != "correct" else []))
+    name, variant = metric
+    row = next(r for r in rows if (r["metric"], r["variant"]) == metric)
+    title = METRICS[name].title if name in METRICS else name
+    parts = [title, ARROWS.get(row["direction"], ""), f"({row['unit']})" if units and row["unit"] else ""]
+    return " ".join([p for p in parts if p] + ([variant] if variant != "correct" else []))
 
 
 def _cell(row: Row) -> str:
