@@ -30,9 +30,10 @@ def print_table(document: Mapping[str, Any], console: Console | None = None) -> 
     """
     from rich.console import Console
 
-    console = console or Console()
-    if not console.is_terminal:
-        console.width = WIDTH
+    if console is None:
+        console = Console()
+        if not console.is_terminal:
+            console.width = WIDTH
     results: Sequence[Row] = document["results"]
     for (suite, task), rows in groupby(results, key=lambda r: (r["suite"], r["task"])):
         _print_task(console, suite if suite == task else f"{suite} / {task}", list(rows))

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from evalkit.datasets.corpus import CORPORA, load_corpus
+from evalkit.datasets.corpus import CORPORA, SPLITS, load_corpus
 from evalkit.datasets.midi_folder import files_checksum, midi_files
 from evalkit.datasets.workers import map_items
 from evalkit.errors import MidiError, UserError
@@ -106,6 +106,8 @@ def open_pieces(spec: str) -> PieceSet:
     """
     corpus_name, _, split = spec.partition(":")
     if corpus_name in CORPORA:
+        if split and split not in SPLITS:  # said before anything is fetched or parsed
+            raise UserError(f"corpus {corpus_name!r} has no split {split!r}{did_you_mean(split, list(SPLITS))}")
         corpus = load_corpus(corpus_name)
         pieces = corpus.pieces(split or None)
         checksum = hashlib.sha256(f"{corpus.checksum} {split}".encode()).hexdigest() if split else corpus.checksum
