@@ -60,7 +60,9 @@ def toy_corpus():
     module.splits = splits
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, module.__name__, module)
-        patch.setitem(CORPORA, "toy", CorpusEntry("Toy", "_toy_corpus:splits", "licence", "toy citation", "here", (9, 0, 4)))
+        patch.setitem(
+            CORPORA, "toy", CorpusEntry("Toy", "_toy_corpus:splits", "licence", "toy citation", "here", (9, 0, 4))
+        )
         yield
 
 

@@ -5,10 +5,10 @@ Used by ``evalkit score`` (folders, corpora) and by the tasks of ``evalkit run``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,13 @@ from evalkit.errors import MidiError, UserError
 from evalkit.metrics import FAMILIES, METRICS, originality
 from evalkit.metrics.metric import Estimate, PieceTable
 from evalkit.metrics.pianoroll import pitch_cells
-from evalkit.music.notes import Piece, bar_starts, quantise, whole_bars
+from evalkit.music.notes import Piece, bar_starts, cut, quantise
 from evalkit.registry import did_you_mean
 from evalkit.results import REFERENCE, Comparison, Direction, Result
 from evalkit.statistics.comparison import compare
 from evalkit.statistics.multiplicity import holm
 
+BLOCK = 1024  # pieces whose rows are stacked at once
 COPIES_SHOWN = 5  # of each set, the longest first
 
 
@@ -75,9 +76,11 @@ def metric_families(metrics: Sequence[str]) -> tuple[str, ...]:
 
 def count_piece(piece: Piece, families: tuple[str, ...]) -> PieceCounts:
     """Quantise to sixteenths, cut to whole bars, and count; families that share a count are counted once."""
-    piece = whole_bars(quantise(piece))
+    piece = quantise(piece)
+    starts = bar_starts(piece)
+    piece = cut(piece, 0, int(starts[-1]))
     rows = tuple(count(piece) for count in counters(families))
-    return PieceCounts(piece.name, len(piece.notes), len(bar_starts(piece)) - 1, rows)
+    return PieceCounts(piece.name, len(piece.notes), len(starts) - 1, rows)
 
 
 def counters(families: Sequence[str]) -> list[Any]:
@@ -86,18 +89,35 @@ def counters(families: Sequence[str]) -> list[Any]:
 
 
 def gather(name: str, counted: Iterable[PieceCounts | MidiError], families: tuple[str, ...]) -> ScoredSet:
-    """The counts of many pieces as one table per family."""
-    pieces: list[PieceCounts] = []
-    failures: list[MidiError] = []
-    for item in counted:
-        (failures if isinstance(item, MidiError) else pieces).append(item)  # type: ignore[arg-type]
-    names = tuple(p.name for p in pieces)
+    """The counts of many pieces as one table per family; what a piece was is forgotten as soon as it is counted."""
     counting = counters(families)
-    stacked = {
-        count: PieceTable(names, _stack([p.rows[column] for p in pieces])) for column, count in enumerate(counting)
+    names: list[str] = []
+    failures: list[MidiError] = []
+    blocks: list[list[np.ndarray]] = [[] for _ in counting]
+    notes = bars = 0
+    readable = _without(failures, counted)
+    while block := list(islice(readable, BLOCK)):
+        names += [p.name for p in block]
+        notes += sum(p.notes for p in block)
+        bars += sum(p.bars for p in block)
+        for column, parts in enumerate(blocks):
+            parts.append(_stack([p.rows[column] for p in block]))
+    tables = {
+        count: PieceTable(tuple(names), np.concatenate(parts) if parts else np.empty(0))
+        for count, parts in zip(counting, blocks, strict=True)
     }
-    tables = {family: stacked[FAMILIES[family].count] for family in families}
-    return ScoredSet(name, sum(p.notes for p in pieces), sum(p.bars for p in pieces), tables, tuple(failures))
+    return ScoredSet(
+        name, notes, bars, {family: tables[FAMILIES[family].count] for family in families}, tuple(failures)
+    )
+
+
+def _without(failures: list[MidiError], counted: Iterable[PieceCounts | MidiError]) -> Iterator[PieceCounts]:
+    """The counts; errors go to the list."""
+    for item in counted:
+        if isinstance(item, MidiError):
+            failures.append(item)
+        else:
+            yield item
 
 
 def _stack(rows: list[Any]) -> np.ndarray:

@@ -143,7 +143,7 @@ def _bytes(rolls: Rolls) -> NDArray[np.uint8]:
 # --- the family: what is remembered of a piece, and the set's values made of it ---
 
 MOST = 16  # steps with this many sounding pitches or more are counted together
-UNIT = 1 << 30  # shares are added up as integers in this unit: exact, and the same in any order
+UNIT = 1 << 20  # shares are added up as integers in this unit: to a millionth a bar, and the same in any order
 C_MAJOR = scale(0, "major").astype(np.float32)
 
 COLUMNS: dict[str, slice] = {}
@@ -165,16 +165,17 @@ for _name, _width in (
 WIDTH = COLUMNS["bar_polyphonic"].stop
 
 
-def count(piece: Piece) -> NDArray[np.int64]:
-    """What the statistics remember of a piece: int64, (WIDTH,), laid out in ``COLUMNS``; additive over pieces.
+def count(piece: Piece) -> NDArray[np.integer]:
+    """What the statistics remember of a piece: (WIDTH,), laid out in ``COLUMNS``, additive over pieces.
 
-    On the grid of sixteenths. Bars follow the meter, what follows the last whole one is not counted, nor are drums.
+    int32, because a big set is a big table of rows, or int64 where that is too small. On the grid of sixteenths.
+    Bars follow the meter; what follows the last whole one is not counted, nor are drums.
     """
     piece = quantise(piece)
     starts = bar_starts(piece)
     roll = encode(piece)[: starts[-1]].view(np.uint8)
     if len(starts) < 2:
-        return np.zeros(WIDTH, np.int64)
+        return np.zeros(WIDTH, np.int32)
     starts, lengths = starts[:-1], np.diff(starts)
     cells = _cells_per_bar(roll, starts, int(lengths.max()))
     classes, classes_published = cells @ PITCH_CLASS, cells @ TEN_PITCHES
@@ -194,7 +195,8 @@ def count(piece: Piece) -> NDArray[np.int64]:
         "bar_in_scale_published": _shares(classes_published @ C_MAJOR, total + folded),
         "bar_polyphonic": _shares(np.add.reduceat(sounding >= CHORD, starts, dtype=np.int64), lengths),
     }
-    return np.hstack([parts[name] for name in COLUMNS]).astype(np.int64)
+    row = np.hstack([parts[name] for name in COLUMNS]).astype(np.int64)
+    return row.astype(np.int32) if row.max() <= np.iinfo(np.int32).max else row  # a big set is a table of such rows
 
 
 def _cells_per_bar(roll: NDArray[np.uint8], starts: NDArray[np.int64], longest: int) -> NDArray[np.float32]:
@@ -218,9 +220,9 @@ def _folded(roll: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.in
     return np.add.reduceat((roll[:, None, 120:] & silent).sum(axis=(1, 2)), starts)
 
 
-def pitch_cells(table: PieceTable) -> NDArray[np.int64]:
+def pitch_cells(table: PieceTable) -> NDArray[np.integer]:
     """Cells per piece and pitch, (pieces, 128), of a table of this family."""
-    return np.asarray(table.rows, np.int64).reshape(-1, WIDTH)[:, COLUMNS["cells"]]
+    return table.rows.reshape(-1, WIDTH)[:, COLUMNS["cells"]]
 
 
 def _values(totals: NDArray, variant: str) -> dict[str, NDArray[np.float64]]:
@@ -269,7 +271,7 @@ def estimate(
     _is_published(variant)
     if not len(candidate.rows):
         return [Estimate(m.id, variant, math.nan, (math.nan, math.nan), 0) for m in METRICS]
-    values = _values(candidate.rows.sum(axis=0)[None], variant)
+    values = _values(candidate.rows.sum(axis=0, dtype=np.int64)[None], variant)
     replicates = _values(bootstrap_totals(candidate.rows, resamples, seed), variant)
     estimates = []
     for metric, (value,) in values.items():

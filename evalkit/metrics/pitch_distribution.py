@@ -214,7 +214,7 @@ def _distances(ours: Counts, theirs: Counts, variant: str) -> dict[str, Counts]:
     }
 
 
-def _pvalues(ours: Counts, theirs: Counts, variant: str, seed: int) -> dict[str, float]:
+def _pvalues(ours: NDArray, theirs: NDArray, variant: str, seed: int) -> dict[str, float]:
     """Both p-values; the correct ones share their permutations."""
 
     def statistics(a: Counts, b: Counts) -> Counts:
@@ -243,11 +243,12 @@ def estimate(
     _known(variant)
     if reference is None:
         return []
-    ours, theirs = (pitch_cells(table).astype(np.float64) for table in (candidate, reference))
+    ours, theirs = pitch_cells(candidate), pitch_cells(reference)
     occurring = np.flatnonzero(ours.any(axis=0) | theirs.any(axis=0))
     if len(occurring):  # leaving out what is below and above is faster; a gap in between counts as semitones
         ours, theirs = (cells[:, occurring[0] : occurring[-1] + 1] for cells in (ours, theirs))
-    values = _distances(ours.sum(axis=0)[None], theirs.sum(axis=0)[None], variant)
+    totals = [cells.sum(axis=0, dtype=np.float64)[None] for cells in (ours, theirs)]
+    values = _distances(totals[0], totals[1], variant)
     resampled = bootstrap_totals(ours, resamples, seed), bootstrap_totals(theirs, resamples, reference_seed)
     replicates = _distances(*resampled, variant)
     settings = {"reference_pieces": len(theirs)}

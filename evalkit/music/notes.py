@@ -148,6 +148,8 @@ def cut(piece: Piece, start: int, stop: int) -> Piece:
     """
     if not 0 <= start <= stop:
         raise ValueError(f"cannot cut the ticks {start} to {stop}: they must not be negative or swapped")
+    if start == 0 and stop == piece.end:
+        return piece
     onset = np.maximum(piece.notes["onset"], start)
     offset = np.minimum(piece.notes["onset"] + piece.notes["duration"], stop)
     kept = offset > onset

@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 BLOCK = 1 << 20  # weights held at once: 8 MB whatever the size of the set
+ROWS = 4096  # of a table, converted to floating point at once
 
 
 def resample_weights(pieces: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
@@ -48,11 +49,20 @@ def resample_weights(pieces: int, resamples: int, seed: int) -> Iterator[NDArray
 
 def bootstrap_totals(table: ArrayLike, resamples: int = 1000, seed: int = 0) -> NDArray[np.float64]:
     """Column totals of the resampled tables, ``(resamples, width)``; NaN for a table without pieces."""
-    rows = np.asarray(table, np.float64)
+    rows = np.asarray(table)
     if not len(rows):
         return np.full((resamples, rows.shape[1]), np.nan)
-    totals = [weights @ rows for weights in resample_weights(len(rows), resamples, seed)]
+    totals = [weighted_totals(weights, rows) for weights in resample_weights(len(rows), resamples, seed)]
     return np.concatenate(totals) if totals else np.empty((0, rows.shape[1]))
+
+
+def weighted_totals(weights: NDArray[np.float64], rows: NDArray) -> NDArray[np.float64]:
+    """``weights @ rows`` in float64, ``(k, width)``; a compact integer table is never copied whole."""
+    totals = np.zeros((len(weights), rows.shape[1]))
+    for start in range(0, len(rows), ROWS):
+        part = slice(start, start + ROWS)
+        totals += weights[:, part] @ rows[part].astype(np.float64, copy=False)
+    return totals
 
 
 def interval(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evalkit.statistics.bootstrap import weighted_totals
+
 BLOCK = 1 << 20  # labels held at once
 Statistic = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 
@@ -20,14 +22,15 @@ def permutation_test(
     each, to ``(k,)`` or ``(k, statistics)``. p is ``(1 + hits) / (1 + permutations)``: never 0, and a valid test at any
     level (Phipson and Smyth 2010, eq. 2); NaN where the observed statistic is.
     """
-    rows = np.concatenate([np.asarray(left, np.float64), np.asarray(right, np.float64)])
-    total = rows.sum(axis=0)
+    rows = np.concatenate([np.asarray(left), np.asarray(right)])
+    total = rows.sum(axis=0, dtype=np.float64)
     size = len(np.asarray(left))
-    observed = statistic(rows[:size].sum(axis=0)[None], rows[size:].sum(axis=0)[None])[0]
+    first = rows[:size].sum(axis=0, dtype=np.float64)
+    observed = statistic(first[None], rows[size:].sum(axis=0, dtype=np.float64)[None])[0]
     floor = observed - 1e-9 * np.abs(observed)  # equal up to rounding is a hit
     hits = np.zeros(np.shape(observed))
     for chosen in _random_subsets(len(rows), size, permutations, np.random.default_rng([seed, len(rows), size])):
-        ours = chosen @ rows
+        ours = weighted_totals(chosen, rows)
         hits += (statistic(ours, total - ours) >= floor).sum(axis=0)
     return np.where(np.isnan(observed), np.nan, (1 + hits) / (1 + permutations))
 
