@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from evalkit.music.notes import Piece
 
 SUITE = TASK = "score"
+QUICK = "pianoroll,pitch_distribution"  # the papers' metrics: a thousand files in a second
 SAMPLES_SHOWN = 3  # pieces of each set that the report shows, and
 BARS_SHOWN = 16  # how much of each
 
@@ -38,7 +41,11 @@ BARS_SHOWN = 16  # how much of each
     show_default=True,
     help="Definitions of the metrics: ours, or as the papers computed them where that differs.",
 )
-@click.option("--metrics", default="all", show_default=True, help="Metric ids or family names, separated by commas.")
+@click.option(
+    "--metrics",
+    help="Metric ids or family names, separated by commas, or all [default: all with --report, "
+    "else pianoroll,pitch_distribution].",
+)
 @click.option("--resamples", type=click.IntRange(100), default=1000, show_default=True, help="Bootstrap resamples.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--workers", type=click.IntRange(1), help="Processes that read files [default: as many as pay].")
@@ -48,7 +55,7 @@ def score(
     json_file: Path | None,
     report: Path | None,
     variant: str,
-    metrics: str,
+    metrics: str | None,
     resamples: int,
     seed: int,
     workers: int | None,
@@ -68,7 +75,7 @@ def score(
     from evalkit.datasets.pieces import open_pieces
 
     started, clock = datetime.now(UTC), time.monotonic()
-    wanted = select_metrics(metrics.split(","))
+    wanted = select_metrics((metrics or ("all" if report else QUICK)).split(","))
     reference_pieces = open_pieces(reference)
     candidate_pieces = [open_pieces(spec) for spec in candidates]
     labels = _labels(candidate_pieces)
@@ -113,13 +120,20 @@ def score(
     if json_file:
         write_atomically(json_file, to_json(document))
     if report:
-        write_atomically(report / "results.json", to_json(document))
-        write_atomically(report / "figures.json", to_json(figures))
-        for label, pieces in everything.items():
-            _write_samples(report / "samples" / label.replace("/", "_"), pieces)
-        (command,) = entry_points(group="evalkit.commands", name="report")
-        command.load().main([str(report), "--out", str(report)], standalone_mode=False)
+        _write_report(report, document, figures, everything)
     return 1 if any(result.status == "failed" for result in results) else 0
+
+
+def _write_report(folder: Path, document: dict[str, Any], figures: dict[str, Any], sets: dict[str, PieceSet]) -> None:
+    """A directory of results (``evalkit.results``), and the page made of it by ``evalkit report``."""
+    if (folder / "results.json").exists():  # of an earlier score: its samples are not these
+        shutil.rmtree(folder / "samples", ignore_errors=True)
+    write_atomically(folder / "results.json", to_json(document))
+    write_atomically(folder / "figures.json", to_json(figures))
+    for label, pieces in sets.items():
+        _write_samples(folder / "samples" / label.replace("/", "_"), pieces)
+    (command,) = entry_points(group="evalkit.commands", name="report")
+    command.load().main([str(folder), "--out", str(folder)], standalone_mode=False)
 
 
 def _described(scored: ScoredSet, pieces: PieceSet) -> dict[str, Any]:
@@ -137,8 +151,6 @@ def tabulate_pieces(label: str, pieces: PieceSet, metrics: Sequence[str], worker
 
 def _progress(items: Iterable[Any], total: int, what: str) -> Iterator[Any]:
     """A bar on stderr when it is a terminal and there is enough to wait for."""
-    import sys
-
     if total < 5000 or not sys.stderr.isatty():
         yield from items
         return

@@ -134,8 +134,10 @@ def test_the_report_is_made_from_what_was_scored(folders):
         run("score", "--reference", folders / "real", folders / "mine", "--report", out, "--metrics", "pianoroll") == 0
     )
     assert {"results.json", "index.html", "tables.tex", "tables.csv"} <= {p.name for p in out.iterdir()}
-    page = (out / "index.html").read_text()
-    assert "mine" in page
+    assert "mine" in (out / "index.html").read_text()
+    (folders / "mine").rename(folders / "renamed")
+    run("score", "--reference", folders / "real", folders / "renamed", "--report", out, "--metrics", "pianoroll")
+    assert {p.name for p in (out / "samples").iterdir()} == {"reference", "renamed"}
 
 
 @pytest.mark.skipif("EVALKIT_DATA_MIRROR" not in os.environ, reason="needs the jsb files: set EVALKIT_DATA_MIRROR")
