@@ -20,6 +20,8 @@ MAIN_METRICS = (  # the first table, in reading order; everything else stands fu
     "copied_bars",
 )
 
+FAMILY_TITLES = {"pianoroll": "Piano roll"}  # of families whose name is not their title
+
 DIRECTION_ARROWS: dict[Direction, str] = {"higher": "↑", "lower": "↓", "closer": "→R"}
 DIRECTION_WORDS: dict[Direction, str] = {
     "higher": "higher is better",
@@ -66,7 +68,7 @@ def _family(metric: str) -> str:
 
     for name, family in FAMILIES.items():
         if metric in family.metrics:
-            return plain(name).capitalize()
+            return FAMILY_TITLES.get(name, plain(name).capitalize())
     return plain(METRICS[metric].function.__module__.rpartition(".")[2]).capitalize()
 
 

@@ -110,11 +110,11 @@ def _section(table: Table, index: int, look: Mapping[str, figures.Look]) -> Sect
         figures.intervals(main, place, look, f"{slug(f'{table.task}-{c.metric}-{c.variant}')}-{index}-{place}")
         for place, c in enumerate(main.columns)
     ]
-    return Section(table, main, others, [d for d in drawn if d], verdict(main))
+    return Section(table, main, others, [d for d in drawn if d], [*verdict(main), *copying(table)])
 
 
 def verdict(table: Table) -> list[str]:
-    """The answer in sentences: who is clearly best on what, and where nobody is."""
+    """The answer in sentences: who is clearly best on what, where nobody is, and who is clearly worse."""
     if not table.tested:
         return []
     winners: dict[str, list[str]] = {}
@@ -129,7 +129,28 @@ def verdict(table: Table) -> list[str]:
     sentences = [f"{system} is clearly best on {_listed(names)}." for system, names in winners.items()]
     if undecided:
         sentences.append(f"On {_listed(undecided)} the best two systems are not shown to differ.")
+    for row in table.rows:
+        behind = [
+            f"{column.title}{_detail(column.variant)}"
+            for column, cell in zip(table.columns, row.cells, strict=True)
+            if cell.letters and "a" not in cell.letters
+        ]
+        if behind and row.system not in winners:
+            sentences.append(f"{row.system} is clearly worse than the best on {_listed(behind)}.")
     return sentences
+
+
+def copying(table: Table) -> list[str]:
+    """A sentence for each system that hands out what it was trained on."""
+    place = next((i for i, column in enumerate(table.columns) if column.metric == "copying_rate"), None)
+    if place is None:
+        return []
+    rates = {row.system: row.cells[place].result for row in table.rows if not row.is_reference}
+    return [
+        f"{system} copies more than two bars of the reference in {result.value:.0%} of its samples."
+        for system, result in rates.items()
+        if result and result.value
+    ]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ from reports import figures, pianorolls
 from reports.cli import report
 from reports.comparison import split, tables
 from reports.formatting import column_decimals, number
-from reports.page import write_report
+from reports.page import copying, verdict, write_report
 from reports.records import read_records
 from reports.significance import letters
 from reports.tables import CSV_COLUMNS, tex, tex_escape, tidy_csv
@@ -458,3 +458,26 @@ def test_out_that_is_a_file_is_a_user_error(tmp_path: Path) -> None:
     target.touch()
     with pytest.raises(UserError, match="is a file"):
         write_report(read_records([run]), target, "")
+
+
+def test_the_answer_says_who_is_behind_and_who_copies(tmp_path):
+    """Two systems: one equals the reference, one is far off and hands out training pieces."""
+    shared = {"suite": "s", "task": "t", "variant": "correct", "settings": {"reference": "r"}}
+    values = {
+        "polyphonic_rate": ("share", "closer", {REFERENCE: 0.9, "good": 0.9, "thief": 0.2}),
+        "copying_rate": ("share of samples", "lower", {"good": 0.0, "thief": 0.75}),
+    }
+    results = [
+        Result(generator=g, metric=m, value=v, ci95=(v, v), n=9, unit=unit, direction=direction, **shared)
+        for m, (unit, direction, row) in values.items()
+        for g, v in row.items()
+    ]
+    comparison = Comparison(
+        metric="polyphonic_rate", left="good", right="thief", difference=-0.7, ci95=(-0.8, -0.6), p=1e-6, p_holm=1e-6,
+        paired=False, **shared
+    )  # fmt: skip
+    document = results_document({}, results, [comparison])
+    write_atomically(tmp_path / "results.json", to_json(document))
+    (table,) = tables(read_records([tmp_path]))
+    assert verdict(split(table)[0]) == ["good is clearly best on PR.", "thief is clearly worse than the best on PR."]
+    assert copying(table) == ["thief copies more than two bars of the reference in 75% of its samples."]
