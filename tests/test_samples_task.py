@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from evalkit.bench.tasks.samples import SamplesTask, count_said, decode_pieces, random_window
+from evalkit.datasets.pieces import CorpusPieces
 from evalkit.metrics import descriptors, originality
 from evalkit.music.midi import write_midi
 from evalkit.music.notes import Piece, note_array
@@ -22,7 +23,7 @@ def scale_piece(name: str, bars: int) -> Piece:
 
 
 def pieces_of(task: SamplesTask, generator, seed: int = 0) -> list[Piece]:
-    shards = task.plan(seed)
+    shards = task.plan(seed, None, CorpusPieces("none", (), ""), "pianoroll")
     return [
         piece
         for shard in shards

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from evalkit.bench.suite import choose_generators, load_suite, parse_suite, suite_names
+from evalkit.datasets.pieces import CorpusPieces
 from evalkit.errors import UserError
 
+NOTHING = CorpusPieces("none", (), "")
 GOOD = """\
 name: mine
 data: {corpus: bach-chorales, reference: train, inputs: test}
@@ -31,9 +33,15 @@ def test_a_suite_has_its_entries_and_defaults():
     assert suite.data.spec(suite.data.reference) == "bach-chorales:train"
     assert suite.text == GOOD
     (task,) = suite.tasks
-    assert [(s.start, s.stop) for s in task.plan(suite.seed)] == [(0, 16), (16, 32), (32, 40)]
-    assert [(s.start, s.stop) for s in task.plan(suite.seed, limit=20)] == [(0, 16), (16, 20)]
-    assert len({s.seed for s in task.plan(0)} | {s.seed for s in task.plan(1)}) == 6
+    assert [(s.start, s.stop) for s in task.plan(suite.seed, None, NOTHING, "satb")] == [(0, 16), (16, 32), (32, 40)]
+    assert [(s.start, s.stop) for s in task.plan(suite.seed, 20, NOTHING, "satb")] == [(0, 16), (16, 20)]
+    assert (
+        len(
+            {s.seed for s in task.plan(0, None, NOTHING, "satb")}
+            | {s.seed for s in task.plan(1, None, NOTHING, "satb")}
+        )
+        == 6
+    )
 
 
 def test_every_suite_of_ours_is_valid():

@@ -70,13 +70,14 @@ def make_plan(suite: Suite, *, limit: int | None = None, device: str = "auto") -
     defaults: dict[str, Any] = {"representation": suite.representation}
     if suite.data.corpus is not None:
         defaults |= {"corpus": suite.data.corpus, "split": suite.data.reference}
+    inputs = _open(suite, suite.data.inputs)
     return Plan(
         suite,
         limit,
         device,
         _open(suite, suite.data.reference),
-        _open(suite, suite.data.inputs),
-        {task.title: task.plan(suite.seed, limit) for task in suite.tasks},
+        inputs,
+        {task.title: task.plan(suite.seed, limit, inputs, suite.representation) for task in suite.tasks},
         [Job(entry.name, entry.spec, defaults, device) for entry in suite.generators],
     )
 
@@ -204,6 +205,7 @@ def _reduce(task: Task, plan: Plan, turns: Mapping[str, Turn], records: Path) ->
         suite=suite.name,
         reference=plan.reference,
         reference_spec=suite.data.spec(suite.data.reference),
+        inputs_spec=suite.data.spec(suite.data.inputs),
         representation=suite.representation,
         seed=suite.seed,
         resamples=suite.resamples,

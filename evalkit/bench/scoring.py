@@ -60,8 +60,12 @@ def select_metrics(names: Sequence[str]) -> tuple[str, ...]:
             wanted.update(metric for family in FAMILIES.values() for metric in family.metrics)
         elif name in FAMILIES:
             wanted.update(FAMILIES[name].metrics)
-        elif name in METRICS:
+        elif any(name in family.metrics for family in FAMILIES.values()):
             wanted.add(name)
+        elif name in METRICS:
+            raise UserError(
+                f"the metric {name!r} is of a generator's answers, not of pieces: a suite's task measures it"
+            )
         else:
             raise UserError(f"no metric called {name!r}{did_you_mean(name, [*METRICS, *FAMILIES])}")
     if not wanted:
@@ -170,9 +174,9 @@ def score_sets(
             for metric in ids:
                 column = {name: estimates.get(metric) for name, estimates in every.items()}
                 results += [
-                    _result(metric, chosen, name, estimate, suite, task, shared) for name, estimate in column.items()
+                    result_of(metric, chosen, name, estimate, suite, task, shared) for name, estimate in column.items()
                 ]
-                comparisons += _comparisons(metric, column, names, suite, task, shared)
+                comparisons += comparisons_of(metric, column, names, suite, task, shared)
     return results, comparisons, _figures(reference, candidates)
 
 
@@ -199,7 +203,7 @@ def _stream(seed: int, role: str, names: Sequence[str]) -> int:
     return int.from_bytes(sha256("\0".join([str(seed), role, *names]).encode()).digest()[:6])
 
 
-def _result(
+def result_of(
     metric: str, variant: str, name: str, estimate: Estimate | None, suite: str, task: str, shared: Mapping[str, Any]
 ) -> Result:
     described = METRICS[metric]
@@ -237,7 +241,7 @@ def _result(
     )
 
 
-def _comparisons(
+def comparisons_of(
     metric: str,
     column: Mapping[str, Estimate | None],
     paired: Mapping[str, Sequence[str]],

@@ -166,8 +166,6 @@ def _read_yaml(text: str, file: str) -> Any:
 
 
 def _task(entry: Any, file: str, where: str) -> Task:
-    from evalkit.bench import scoring
-
     kind = _mapping(entry, file, where).get("task")
     if kind is None:
         raise UserError(f"{file}: {where} needs the key 'task'{did_you_mean('task', TASKS)}")
@@ -175,7 +173,7 @@ def _task(entry: Any, file: str, where: str) -> Task:
         raise UserError(f"{file}: {where}.task: no task called {kind!r}{did_you_mean(str(kind), list(TASKS))}")
     task = _checked(TASKS[kind], entry, file, where)
     try:
-        scoring.select_metrics(task.metrics)
+        task.chosen_metrics()
     except UserError as error:
         raise UserError(f"{file}: {where}.metrics: {error}") from error
     return task

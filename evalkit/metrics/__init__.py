@@ -6,7 +6,7 @@ any set of pieces. Metrics of a generator's likelihoods and latent spaces belong
 
 from __future__ import annotations
 
-from evalkit.metrics import descriptors, originality, pianoroll, pitch_distribution, set_distances
+from evalkit.metrics import descriptors, likelihood, originality, pianoroll, pitch_distribution, set_distances
 from evalkit.metrics.metric import Family, Metric
 
 _MODULES = {
@@ -22,4 +22,6 @@ FAMILIES: dict[str, Family] = {
     for name, module in _MODULES.items()
 }
 
-METRICS: dict[str, Metric] = {metric.id: metric for module in _MODULES.values() for metric in module.METRICS}
+METRICS: dict[str, Metric] = {
+    metric.id: metric for module in (*_MODULES.values(), likelihood) for metric in module.METRICS
+}

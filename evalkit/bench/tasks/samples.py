@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from evalkit.bench.tasks.task import Context, Payload, Reduced, Shard, Task, shard_seed
+from evalkit.datasets.pieces import PieceSet
 from evalkit.errors import MidiError, UserError
 from evalkit.music.notes import NOTE, Piece, bar_starts, cut, quantise
 from evalkit.music.representations import REPRESENTATIONS, Representation
@@ -45,8 +46,15 @@ class SamplesTask(Task):
     def settings(self, limit: int | None) -> dict[str, Any]:
         return {"pieces": self._count(limit), "bars": self.bars, "temperature": self.temperature}
 
-    def plan(self, seed: int, limit: int | None = None) -> list[Shard]:
-        n = self._count(limit)
+    def chosen_metrics(self) -> tuple[str, ...]:
+        from evalkit.bench.scoring import select_metrics
+
+        return select_metrics(self.metrics)
+
+    def plan(self, seed: int, limit: int | None, inputs: PieceSet, representation: str) -> list[Shard]:
+        return self._slices(seed, self._count(limit))
+
+    def _slices(self, seed: int, n: int) -> list[Shard]:
         return [
             Shard(
                 self,
@@ -71,12 +79,12 @@ class SamplesTask(Task):
     def reduce(self, context: Context, answers: Mapping[str, Sequence[Payload]], limit: int | None) -> Reduced:
         from evalkit.bench import scoring
 
-        metrics = scoring.select_metrics(self.metrics)
+        metrics = self.chosen_metrics()
         families = scoring.metric_families(metrics)
         pieces = {
             name: [
                 piece
-                for shard, payload in zip(self.plan(context.seed, limit), payloads, strict=True)
+                for shard, payload in zip(self._slices(context.seed, self._count(limit)), payloads, strict=True)
                 for piece in decode_pieces(payload, context.infos[name].representation, name, shard.start)
             ]
             for name, payloads in answers.items()

@@ -2,7 +2,8 @@
 
 A task is its settings (one entry of ``tasks:`` in a suite) and three functions on them:
 
-    plan(seed, limit) -> shards              what to ask; the same questions for every generator
+    plan(seed, limit, inputs, representation) -> shards
+                                             what to ask; the same questions for every generator
     execute(shard, generator) -> payload     in a worker process: ask, check the answer, return plain arrays
     reduce(context, answers) -> Reduced      from the payloads of all generators to results
 
@@ -50,6 +51,7 @@ class Context:
     suite: str
     reference: PieceSet
     reference_spec: str  # as the suite writes it
+    inputs_spec: str
     representation: str  # of the suite
     seed: int
     resamples: int
@@ -97,7 +99,11 @@ class Task(BaseModel):
         """What a reader must know to read the numbers; part of every result."""
         raise NotImplementedError
 
-    def plan(self, seed: int, limit: int | None = None) -> list[Shard]:
+    def chosen_metrics(self) -> tuple[str, ...]:
+        """The ids that ``metrics`` stands for; UserError for a name that the task does not know."""
+        raise NotImplementedError
+
+    def plan(self, seed: int, limit: int | None, inputs: PieceSet, representation: str) -> list[Shard]:
         raise NotImplementedError
 
     def execute(self, shard: Shard, generator: Generator) -> Payload:
