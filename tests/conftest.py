@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import os
+import tarfile
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -92,6 +94,22 @@ def _chorale(rng: np.random.Generator, name: str, bars: int = 8) -> Piece:
     pitch = np.array([48, 55, 60, 67])[:, None] + scale[steps % 7] + 12 * (steps // 7)
     onset = np.tile(np.arange(beats) * 4, 4)
     return Piece(name, 4, note_array(onset, np.full(4 * beats, 4), pitch.ravel()), beats * 4)
+
+
+@pytest.fixture(scope="session")
+def nottingham() -> Callable[[str], Iterator[tuple[str, bytes]]]:
+    """A function that gives name and content of the Nottingham MIDI files whose names end in what it is told."""
+    mirror = os.environ.get("EVALKIT_DATA_MIRROR")
+    if not mirror:
+        pytest.skip("set EVALKIT_DATA_MIRROR to the folder with nottingham-midi.tar.gz")
+
+    def files(ending: str) -> Iterator[tuple[str, bytes]]:
+        with tarfile.open(Path(mirror) / "nottingham-midi.tar.gz") as tar:
+            for member in tar:
+                if member.name.endswith(ending) and not Path(member.name).name.startswith("."):
+                    yield member.name, tar.extractfile(member).read()
+
+    return files
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 import io
 import os
 import struct
-import tarfile
-from pathlib import Path
 
 import numpy as np
 import pretty_midi
@@ -427,24 +425,17 @@ def test_a_piece_too_long_for_pretty_midi_is_refused():
 
 
 @pytest.mark.filterwarnings("ignore:Tempo, Key or Time signature:RuntimeWarning")  # Nottingham has them on track 1
-def test_real_files_are_read_as_pretty_midi_reads_them():
+def test_real_files_are_read_as_pretty_midi_reads_them(nottingham):
     """Same notes and meters; no track of Nottingham has overlapping notes of one pitch, where the two would differ."""
-    mirror = os.environ.get("EVALKIT_DATA_MIRROR")
-    if not mirror:
-        pytest.skip("set EVALKIT_DATA_MIRROR to the folder with nottingham-midi.tar.gz")
     compared = 0
-    with tarfile.open(Path(mirror) / "nottingham-midi.tar.gz") as tar:
-        for member in tar:
-            if not member.name.endswith("7.mid") or Path(member.name).name.startswith("."):
-                continue
-            data = tar.extractfile(member).read()
-            ours = parse_midi(data, member.name)
-            theirs = from_pretty_midi(pretty_midi.PrettyMIDI(io.BytesIO(data)))
-            assert ours.ticks_per_quarter == theirs.ticks_per_quarter
-            assert (ours.notes == theirs.notes).all(), member.name
-            assert ours.time_signatures == theirs.time_signatures
-            assert ours.end == theirs.end
-            compared += 1
-            if compared == 30:
-                return
+    for name, data in nottingham("7.mid"):
+        ours = parse_midi(data, name)
+        theirs = from_pretty_midi(pretty_midi.PrettyMIDI(io.BytesIO(data)))
+        assert ours.ticks_per_quarter == theirs.ticks_per_quarter
+        assert (ours.notes == theirs.notes).all(), name
+        assert ours.time_signatures == theirs.time_signatures
+        assert ours.end == theirs.end
+        compared += 1
+        if compared == 30:
+            return
     pytest.fail(f"only {compared} files found")

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from evalkit.datasets.corpus import Corpus
+from evalkit.datasets.corpus import Corpus, load_corpus
+from evalkit.datasets.pieces import CorpusPieces
 from evalkit.errors import UserError
 from evalkit.metrics import ngram as language_model
 from evalkit.music import satb
@@ -38,12 +39,16 @@ TRAINING = chorales(pieces=12, steps=40, seed=1)
 UNHEARD = chorales(pieces=3, steps=24, seed=2)
 
 
+def pieces_of(corpus: Corpus, split: str) -> CorpusPieces:
+    return CorpusPieces(f"{corpus.name}:{split}", corpus.splits[split], corpus.checksum)
+
+
 @pytest.fixture
 def corpus(monkeypatch: pytest.MonkeyPatch) -> Corpus:
     """A corpus of twelve pieces in the place of every corpus."""
     pieces = tuple(satb.decode(voices, f"piece {i}") for i, voices in enumerate(TRAINING))
     made = Corpus("twelve", {"train": pieces, "valid": (), "test": ()}, "abc123", "none", "none", "made here")
-    monkeypatch.setattr(ngram, "load_corpus", lambda name: made)
+    monkeypatch.setattr(ngram, "source", lambda name, split: pieces_of(made, split))
     return made
 
 
@@ -203,7 +208,7 @@ def test_fingerprint_tells_settings_and_corpora_apart(
     assert (same.corpus_checksum, same.corpus, same.representation) == ("abc123", "twelve:train", "satb")
     others = [NGramGenerator("twelve", order=3).info, NGramGenerator("twelve", discount_fallback=False).info]
     other = Corpus("twelve", corpus.splits, "another checksum", "none", "none", "made here")
-    monkeypatch.setattr(ngram, "load_corpus", lambda name: other)
+    monkeypatch.setattr(ngram, "source", lambda name, split: pieces_of(other, split))
     others.append(NGramGenerator("twelve").info)
     assert len({info.fingerprint for info in [same, *others]}) == 4
 
@@ -255,7 +260,7 @@ def test_held_out_chorales_are_predicted_better_by_longer_contexts(mirror: Path)
     nats = {}
     for order in (2, 3, 5):
         with NGramGenerator("jsb-satb", order=order) as made:
-            pieces = [satb.encode(piece) for piece in ngram.load_corpus("jsb-satb").splits["test"][:10]]
+            pieces = [satb.encode(piece) for piece in load_corpus("jsb-satb").splits["test"][:10]]
             scores = np.concatenate([made.token_log_probs(piece.reshape(1, -1))[0] for piece in pieces])
             assert np.isfinite(scores).all()
             nats[order] = -scores.mean()

@@ -70,6 +70,8 @@ def make_plan(suite: Suite, *, limit: int | None = None, device: str = "auto") -
     defaults: dict[str, Any] = {"representation": suite.representation}
     if suite.data.corpus is not None:
         defaults |= {"corpus": suite.data.corpus, "split": suite.data.reference}
+    elif suite.data.folder is not None:
+        defaults |= {"corpus": str(suite.folder / suite.data.folder)}
     inputs = _open(suite, suite.data.inputs)
     return Plan(
         suite,

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit import __version__
-from evalkit.datasets.corpus import load_corpus
-from evalkit.errors import UserError
 from evalkit.music.notes import Piece
 from evalkit.protocols import GeneratorInfo, fingerprint, piece_rng
 from generators.adapters import LifeCycle
-from generators.adapters.windows import draw_windows, representation_called, said_in
+from generators.adapters.source import citation_of, licence_of, pieces_said, source
+from generators.adapters.windows import draw_windows, representation_called
 
 
 class CorpusGenerator(LifeCycle):
@@ -33,36 +32,24 @@ class CorpusGenerator(LifeCycle):
 
     @cached_property
     def info(self) -> GeneratorInfo:
-        corpus = load_corpus(self.corpus)
+        pieces = source(self.corpus, self.split)
         settings = (self.name, self.corpus, self.split, self.representation.name)
         return GeneratorInfo(
             name=self.name,
             version=__version__,
             representation=self.representation.name,
             finite=True,
-            fingerprint=fingerprint(corpus.checksum, *settings),
-            corpus=f"{self.corpus}:{self.split}",
-            corpus_checksum=corpus.checksum,
-            citation=corpus.citation,
-            licence=corpus.licence,
+            fingerprint=fingerprint(pieces.checksum, *settings),
+            corpus=pieces.spec,
+            corpus_checksum=pieces.checksum,
+            citation=citation_of(self.corpus),
+            licence=licence_of(self.corpus),
         )
 
     @cached_property
     def pieces(self) -> list[Piece]:
         """The pieces of the split that the representation can say, on its grid, in the corpus's order."""
-        pieces, reason = [], ""
-        everything = load_corpus(self.corpus).pieces(self.split)
-        for piece in everything:
-            try:
-                pieces.append(said_in(self.representation, piece))
-            except ValueError as error:
-                reason = reason or f" (the first: {piece.name}: {error})"
-        if not pieces:
-            raise UserError(
-                f"{self.name}: none of the {len(everything)} pieces of {self.corpus}:{self.split} can be said in "
-                f"the representation {self.representation.name!r}{reason}"
-            )
-        return pieces
+        return pieces_said(source(self.corpus, self.split), self.representation)
 
     def load(self, device: str = "cpu") -> None:
         """Read the corpus; the device does not matter."""

@@ -16,7 +16,8 @@ from evalkit.music.notes import Piece, cut
 from evalkit.music.representations import Representation
 from evalkit.protocols import GeneratorInfo, fingerprint
 from generators.adapters import LifeCycle
-from generators.adapters.windows import representation_called, said_in
+from generators.adapters.source import said_in
+from generators.adapters.windows import representation_called
 
 
 class MidiFolder(LifeCycle):

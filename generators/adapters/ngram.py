@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit import __version__
-from evalkit.datasets.corpus import load_corpus
 from evalkit.errors import UserError
 from evalkit.metrics import ngram
 from evalkit.protocols import GeneratorInfo, fingerprint, piece_rng
 from generators.adapters import LifeCycle
+from generators.adapters.source import pieces_said, source
 from generators.adapters.windows import representation_called
 
 SILENCE = -1
@@ -95,15 +95,15 @@ class NGramGenerator(LifeCycle):
 
     @cached_property
     def info(self) -> GeneratorInfo:
-        corpus = load_corpus(self.corpus)
+        pieces = source(self.corpus, self.split)
         settings = (self.name, self.corpus, self.split, self.representation.name, self.order, self.discount_fallback)
         return GeneratorInfo(
             name=self.name,
             version=__version__,
             representation=self.representation.name,
-            fingerprint=fingerprint(corpus.checksum, *settings),
-            corpus=f"{self.corpus}:{self.split}",
-            corpus_checksum=corpus.checksum,
+            fingerprint=fingerprint(pieces.checksum, *settings),
+            corpus=pieces.spec,
+            corpus_checksum=pieces.checksum,
             citation="Chen & Goodman 1998, modified Kneser-Ney",
             licence="as the corpus",
         )
@@ -111,18 +111,8 @@ class NGramGenerator(LifeCycle):
     @cached_property
     def model(self) -> VoicesModel:
         """``UserError`` where the split holds nothing to train on, or too little for the discounts."""
-        pieces, reason = [], ""
-        everything = load_corpus(self.corpus).pieces(self.split)
-        for piece in everything:
-            try:
-                pieces.append(self.representation.encode(piece))
-            except ValueError as error:
-                reason = reason or f" (the first: {piece.name}: {error})"
-        if not pieces:
-            raise UserError(
-                f"{self.name}: none of the {len(everything)} pieces of {self.corpus}:{self.split} can be said in "
-                f"the representation {self.representation.name!r}{reason}"
-            )
+        pieces_set = source(self.corpus, self.split)
+        pieces = [self.representation.encode(piece) for piece in pieces_said(pieces_set, self.representation)]
         if pieces[0].dtype == np.bool_ or pieces[0].shape[1] not in VOICE_NAMES:
             raise UserError(
                 f"{self.name}: models voices, but {self.representation.name!r} is {self.representation.shape}; use satb"
@@ -130,7 +120,7 @@ class NGramGenerator(LifeCycle):
         try:
             return VoicesModel(pieces, self.order, self.discount_fallback)
         except ValueError as error:
-            raise UserError(f"{self.name} on {self.corpus}:{self.split}: {error}") from error
+            raise UserError(f"{self.name} on {pieces_set.spec}: {error}") from error
 
     def load(self, device: str = "cpu") -> None:
         """Train, which takes about a second; the device does not matter."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import UserError
-from evalkit.music.notes import Piece, bar_starts, cut, quantise
+from evalkit.music.notes import Piece, bar_starts, cut
 from evalkit.music.representations import REPRESENTATIONS, Representation
 from evalkit.protocols import piece_rng
 from evalkit.registry import did_you_mean
@@ -20,13 +20,6 @@ def representation_called(name: str) -> Representation:
     if name not in REPRESENTATIONS:
         raise UserError(f"no representation called {name!r}{did_you_mean(name, list(REPRESENTATIONS))}")
     return REPRESENTATIONS[name]
-
-
-def said_in(representation: Representation, piece: Piece) -> Piece:
-    """The piece on the representation's grid; ``ValueError`` (the representation's) where it cannot be said in it."""
-    quantised = quantise(piece, representation.steps_per_quarter)
-    representation.encode(quantised)
-    return quantised
 
 
 def window_starts(piece: Piece, steps: int) -> NDArray[np.int64]:
