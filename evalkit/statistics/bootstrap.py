@@ -12,7 +12,7 @@ Why this interval
 The distance of two samples is larger than that of their sources, and a resample adds the same bias again, so the
 percentiles of the replicates may lie wholly above the estimate. Measured coverage, in per cent, of nominal 95 %
 intervals of the four pitch distances (Bhattacharyya, KS, Wasserstein, Cramer's V) of sets of 50, 229 and 1,000
-chorales to sets of 229 and 1,000 (tests/benchmarks/bench_intervals.py, 500 simulations each):
+chorales to sets of 229 and 1,000 (tests/benchmarks/simulate_intervals.py, 500 simulations each):
 
     true distance                 zero      small     large
     percentile                    0         0-75      90-96

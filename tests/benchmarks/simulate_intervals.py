@@ -1,6 +1,6 @@
 """Do the intervals cover, and are true nulls rejected as rarely as stated? On chorales, whose sources are known.
 
-    EVALKIT_DATA_MIRROR=DIR python tests/benchmarks/bench_intervals.py [SIMULATIONS]
+    EVALKIT_DATA_MIRROR=DIR python tests/benchmarks/simulate_intervals.py [SIMULATIONS]
 
 The 229 training chorales are one source, the held-out ones another, the training chorales a semitone up a third; sets
 are drawn from them with replacement, so that the true values are those of the whole sources. The docstrings of
