@@ -7,11 +7,11 @@ The p-value is the larger of two, and the interval is the hull of the two that b
 * The count of replicates on the other side of 0 (percentile), where there are any. It knows skewed and discrete
   differences, which t does not.
 
-Measured on true nulls made of chorales (tests/benchmarks/simulate_intervals.py: 500 simulations, 1,000 resamples, sets
-of 10, 50 and 229, equal and unequal): at level 0.05 roll statistics and distances are rejected in 0 to 7.2 %, at 0.01 in
-0 to 2 %, the most for sets of 10. t alone rejects the number of pitches in 17 % of sets of 50, percentiles alone the
-Bhattacharyya distance in 33 % of sets of 50 against 229. Two systems that both equal the reference are rejected in
-under 2 %: the distance of each folds at 0.
+Measured on true nulls made of chorales (tests/benchmarks/simulate_intervals.py: 500 simulations, 1,000 resamples,
+sets of 10, 50 and 229, equal and unequal): at level 0.05 roll statistics and distances are rejected in 0 to 7.2 %, at
+0.01 in 0 to 2 %, the most for sets of 10. t alone rejects the number of pitches in 17 % of sets of 50, percentiles
+alone the Bhattacharyya distance in 33 % of sets of 50 against 229. Two systems that both equal the reference are
+rejected in under 2 %: the distance of each folds at 0.
 """
 
 from __future__ import annotations
