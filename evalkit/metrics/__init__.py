@@ -6,7 +6,15 @@ any set of pieces. Metrics of a generator's likelihoods and latent spaces belong
 
 from __future__ import annotations
 
-from evalkit.metrics import descriptors, likelihood, originality, pianoroll, pitch_distribution, set_distances
+from evalkit.metrics import (
+    descriptors,
+    edit_likelihood,
+    likelihood,
+    originality,
+    pianoroll,
+    pitch_distribution,
+    set_distances,
+)
 from evalkit.metrics.metric import Family, Metric
 
 _MODULES = {
@@ -23,5 +31,5 @@ FAMILIES: dict[str, Family] = {
 }
 
 METRICS: dict[str, Metric] = {
-    metric.id: metric for module in (*_MODULES.values(), likelihood) for metric in module.METRICS
+    metric.id: metric for module in (*_MODULES.values(), likelihood, edit_likelihood) for metric in module.METRICS
 }
