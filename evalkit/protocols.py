@@ -36,6 +36,7 @@ class GeneratorInfo:
     finite: bool = False  # draws without replacement from a fixed set: parts of one draw, never two draws, make a set
     may_edit_context: bool = False
     context: str = "past"  # what masked scores may see: "past" or "both"
+    temperature: bool = True  # whether it has an effect
     citation: str = ""
     licence: str = ""
 

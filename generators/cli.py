@@ -1,11 +1,15 @@
-"""``evalkit generators``: what generators there are, and a folder of samples from one of them."""
+"""``evalkit generators``: what there are, whether one keeps the rules, and a folder of samples from one of them."""
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,10 +17,13 @@ from evalkit.errors import UserError
 from evalkit.protocols import Samples, capabilities
 from evalkit.registry import generator_names, load_generator, origin, parameters_of
 
+if TYPE_CHECKING:
+    from generators.conformance import Finding
+
 
 @click.group()
 def generators() -> None:
-    """List the generators, and draw samples from them.
+    """List the generators, check that they keep the rules, and draw samples from them.
 
     \b
     Example: what is there, and four pieces of eight bars from one of them:
@@ -93,6 +100,56 @@ def sample(name: str, n: int, bars: int, seed: int, out: Path, assignments: tupl
         }
     write_atomically(out / "manifest.json", to_json(manifest))
     click.echo(f"{out}: {n} pieces of {bars} bars from {generator.info.name}")
+
+
+@generators.command(short_help="Check that a generator keeps the rules.")
+@click.argument("name")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting of the generator; repeatable."
+)
+@click.option("--device", default="cpu", show_default=True, help="Where to load it, such as cuda.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the inputs and the samples.")
+def check(name: str, assignments: tuple[str, ...], device: str, seed: int) -> int:
+    """Check that the generator NAME (or file.py:Class) keeps every rule of what it can do.
+
+    Exit code 0 if it does, 1 if a rule fails.
+
+    \b
+    Example: a generator of your own, with one of its settings:
+      evalkit generators check mine.py:MyGenerator --set layers=2
+    """
+    from rich.console import Console
+
+    from generators.conformance import findings
+
+    settings = dict(map(_setting, assignments))
+    found: list[Finding] = []
+    with Console(stderr=True).status(f"{name}: loading") as status:
+        for finding in findings(partial(load_generator, {"generator": name, **settings}), device=device, seed=seed):
+            found.append(finding)
+            status.update(f"{name}: {finding.capability}: {finding.rule}")
+    _print_findings(found)
+    count = Counter(finding.status for finding in found)
+    silent = f", {count['not_applicable']} not applicable" if count["not_applicable"] else ""
+    click.echo(f"{name}: {count['passed']} rules passed, {count['failed']} failed{silent}")
+    return 1 if count["failed"] else 0
+
+
+def _print_findings(found: Sequence[Finding]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    colours = {"passed": "green", "failed": "bold red", "not_applicable": "dim"}
+    table = Table("capability", "rule", "status", "reason", box=box.SIMPLE)
+    for column in table.columns[:3]:
+        column.no_wrap = True
+    table.columns[3].overflow = "fold"
+    for finding in found:
+        status = Text(finding.status.replace("_", " "), colours[finding.status])
+        table.add_row(finding.capability, finding.rule, status, Text(finding.reason))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _setting(assignment: str) -> tuple[str, Any]:

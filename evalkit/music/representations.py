@@ -26,12 +26,21 @@ class Representation:
     encode: Callable[[Piece], NDArray[Any]]  # ValueError where the piece cannot be said in it
     decode: Callable[[NDArray[Any], str], Piece]
     tokens_per_step: int | None = None  # of the array read row by row; None: its cells are no tokens
+    vocabulary: range | None = None  # of the tokens, where there are any
 
 
 REPRESENTATIONS: dict[str, Representation] = {
     r.name: r
     for r in (
         Representation("pianoroll", "(steps, 128) bool", 4, pianoroll.encode, pianoroll.decode),
-        Representation("satb", "(steps, 4) int16, -1 for silence", 4, satb.encode, satb.decode, tokens_per_step=4),
+        Representation(
+            "satb",
+            "(steps, 4) int16, -1 for silence",
+            4,
+            satb.encode,
+            satb.decode,
+            tokens_per_step=4,
+            vocabulary=range(satb.SILENCE, pianoroll.PITCHES),
+        ),
     )
 }

@@ -39,6 +39,7 @@ class CorpusGenerator(LifeCycle):
             version=__version__,
             representation=self.representation.name,
             finite=True,
+            temperature=False,
             fingerprint=fingerprint(pieces.checksum, *settings),
             corpus=pieces.spec,
             corpus_checksum=pieces.checksum,

@@ -38,6 +38,7 @@ class MidiFolder(LifeCycle):
             version=__version__,
             representation=self.representation.name,
             finite=True,
+            temperature=False,
             fingerprint=fingerprint("midi-folder", self._files().checksum, self.representation.name),
         )
 

@@ -49,6 +49,7 @@ class Uniform(LifeCycle):
             representation=representation,
             fingerprint=fingerprint("uniform", representation, low, high, self.density),
             pitch_range=(low, high),
+            temperature=False,
             citation="closed form",
             licence="none needed",
         )
