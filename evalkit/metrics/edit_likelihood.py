@@ -85,7 +85,7 @@ def edit_log_likelihoods(
     pool: int = 16,
     orderings: int = 64,
     seed: int = 0,
-    batch: int = 256,
+    batch: int = 64,
 ) -> list[EditLikelihood]:
     """The log of the summed probability of edit sequences from source to target, one per pair ``(T, P)``, in order.
 
