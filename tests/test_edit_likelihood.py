@@ -344,6 +344,25 @@ def test_the_seed_is_all_there_is_to_chance(method):
     assert one.value != other.value
 
 
+@pytest.mark.parametrize("method", ["sampled", "chain"])
+def test_pairs_draw_independently(method):
+    """Two pairs that differ only where the model does not look: one exact value, but two samples."""
+    model = TableModel(4, 3, spread=0.5)
+
+    class FirstFourSteps:
+        def edit_log_probs(self, rolls, cells):
+            return model.edit_log_probs(rolls[:, :4], cells)
+
+    source, target = (np.vstack([roll, np.zeros((1, 3), bool)]) for roll in pair_of((4, 3), 8))
+    context = np.zeros_like(source)
+    context[4, 0] = True
+    pairs = [source, source | context], [target, target | context]
+    one, other = edit_log_likelihoods(FirstFourSteps(), *pairs)
+    assert one == other
+    one, other = edit_log_likelihoods(FirstFourSteps(), *pairs, method=method)
+    assert one.value != other.value
+
+
 def test_the_rolls_are_left_alone():
     model = TableModel(4, 3, spread=0.5)
     source, target = pair_of((4, 3), 8)
