@@ -109,7 +109,7 @@ def padding(subject: Subject, capability: str) -> str:
     padded = np.where(mask, tokens, tokens[:, end - 1 : end])
     lines = {"other tokens": score(tokens, mask), "padding": score(padded, mask)}
     if subject.info.steps is None:
-        lines["nothing"] = score(tokens[:, :end])
+        lines["nothing"] = score(tokens[:, :end], mask[:, :end])
     first, *others = lines.values()
     for name, other in zip(list(lines)[1:], others, strict=True):
         if told := difference([row[:end] for row in first], [row[:end] for row in other]):

@@ -1,0 +1,693 @@
+"""The rules of generators: an honest one keeps them all, and each kind of broken one is caught by its rule alone."""
+
+import itertools
+import random
+import sys
+import types
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from evalkit import protocols
+from evalkit.cli import main
+from evalkit.errors import UserError
+from evalkit.protocols import GeneratorInfo, piece_rng
+from generators import conformance
+from generators.adapters import LifeCycle
+from generators.conformance import check_generator
+from generators.rules.exercises import walk
+from generators.rules.shared import global_states, states_changed_since
+
+LOW, HIGH = 55, 70
+TOKENS = np.array([-1, *range(LOW, HIGH + 1)])
+NUMBER = {token: i for i, token in enumerate(TOKENS.tolist())}
+VOICES = 4
+
+
+def log_softmax(logits):
+    return logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+
+
+class Walk(LifeCycle):
+    """The model: a voice moves from its previous pitch, near ones being likelier; ``pull`` favours high ones."""
+
+    info = GeneratorInfo("walk", "1", "satb", "f" * 16, pitch_range=(LOW, HIGH))
+
+    def next_log_probs(self, line, t, pull=0.0):
+        """Of all ``TOKENS``, at place t of a line that is known before t."""
+        return moves(int(line[t - VOICES]) if t >= VOICES else 60, float(pull))
+
+    def fill(self, line, mask, rng, temperature, pull=0.0):
+        line, chance = line.copy(), rng.random(len(line))
+        for t in np.flatnonzero(mask):
+            weights = np.exp(self.next_log_probs(line, t, pull) / temperature).cumsum()
+            line[t] = TOKENS[np.searchsorted(weights, chance[t] * weights[-1])]
+        return line
+
+    def score(self, line, mask, free_running=False, pull=0.0):
+        line, scores = line.copy(), np.full(len(line), np.nan)
+        for t in np.flatnonzero(mask):
+            of_all = self.next_log_probs(line, t, pull)
+            scores[t] = of_all[NUMBER[line[t]]] if line[t] in NUMBER else -np.inf
+            if free_running:
+                line[t] = TOKENS[np.argmax(of_all)]
+        return scores
+
+
+@cache
+def moves(previous, pull):
+    logits = -np.abs(TOKENS - (previous if previous >= 0 else 60)) / 4.0 + pull * (TOKENS - 60) / 10
+    logits[0] = -2.0
+    return log_softmax(logits)
+
+
+class Sampler(Walk):
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        blank, everywhere = np.zeros(steps * VOICES, np.int16), np.ones(steps * VOICES, bool)
+        lines = [self.fill(blank, everywhere, piece_rng(seed, i), temperature) for i in range(n)]
+        return [line.reshape(steps, VOICES) for line in lines]
+
+
+class Completer(Walk):
+    def complete(self, contexts, mask, *, seed, temperature=1.0):
+        return [
+            self.fill(c.ravel(), m.ravel(), piece_rng(seed, i), temperature).reshape(c.shape)
+            for i, (c, m) in enumerate(zip(contexts, mask, strict=True))
+        ]
+
+
+class Scorer(Walk):
+    def token_log_probs(self, tokens, mask=None, *, free_running=False):
+        mask = np.ones(tokens.shape, bool) if mask is None else mask
+        return np.array([self.score(line, m, free_running) for line, m in zip(tokens, mask, strict=True)])
+
+
+class Coder(Walk):
+    def encode(self, pieces):
+        mean = np.array([[np.mean(p) / 64, np.mean(p < 0)] for p in pieces])
+        return mean, np.full(mean.shape, 0.5)
+
+    def decode(self, z, *, seed, temperature=1.0):
+        blank, everywhere = np.zeros(64, np.int16), np.ones(64, bool)
+        lines = [self.fill(blank, everywhere, piece_rng(seed, i), temperature, row[0]) for i, row in enumerate(z)]
+        return [line.reshape(16, VOICES) for line in lines]
+
+    def decode_log_probs(self, z, tokens):
+        everywhere = np.ones(tokens.shape[1], bool)
+        return np.array([self.score(line, everywhere, pull=row[0]) for row, line in zip(z, tokens, strict=True)])
+
+
+class Editor(Walk):
+    def edit_log_probs(self, rolls, cells=None):
+        logits = np.where(rolls, 1.0, -1.0) + np.arange(rolls.shape[2]) / 50
+        return gathered(log_softmax(logits.reshape(len(rolls), -1)).reshape(rolls.shape), cells)
+
+
+def gathered(scores, cells):
+    return scores if cells is None else scores[np.arange(len(cells))[:, None], cells[..., 0], cells[..., 1]]
+
+
+class Honest(Sampler, Completer, Scorer, Coder, Editor):
+    """Everything."""
+
+
+def failures(make, **settings):
+    return {(f.capability, f.rule) for f in check_generator(make, **settings) if f.status == "failed"}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_an_honest_generator_keeps_every_rule(seed):
+    found = check_generator(Honest, seed=seed)
+    assert {f.status for f in found if f.rule != "device-memory"} == {"passed"}
+    assert {f.capability for f in found} == {conformance.EVERY, *protocols.CAPABILITIES}
+    assert found == check_generator(Honest, seed=seed), "deterministic"
+
+
+# ----------------------------------------------------------------------------------- the ways in which one is broken
+
+BROKEN = []
+
+
+def caught(*expected):
+    """The class below breaks exactly these rules."""
+
+    def register(broken):
+        BROKEN.append(pytest.param(broken, set(expected), id=broken.__name__))
+        return broken
+
+    return register
+
+
+@caught(("Completes", "no-leak"))
+class PeeksWhenItCompletes(Completer):
+    def complete(self, contexts, mask, *, seed, temperature=1.0):
+        seeds = [seed + int(np.sum(c[m]) % 7) for c, m in zip(contexts, mask, strict=True)]
+        parts = [
+            super(PeeksWhenItCompletes, self).complete(contexts, mask, seed=s, temperature=temperature) for s in seeds
+        ]
+        return [part[i] for i, part in enumerate(parts)]
+
+
+@caught(("Completes", "no-leak"), ("Completes", "different-seeds"), ("Completes", "temperature"))
+class ReturnsItsContext(Completer):
+    def complete(self, contexts, mask, *, seed, temperature=1.0):
+        return [c.copy() for c in contexts]
+
+
+@caught(("ScoresTokens", "no-leak"))
+class FreeRunningIsTeacherForced(Scorer):
+    def token_log_probs(self, tokens, mask=None, *, free_running=False):
+        return super().token_log_probs(tokens, mask)
+
+
+@caught(("ScoresTokens", "normalised"))
+class ProbabilitiesAddUpToMore(Scorer):
+    def token_log_probs(self, tokens, mask=None, *, free_running=False):
+        return np.minimum(super().token_log_probs(tokens, mask, free_running=free_running) + 0.01, 0)
+
+
+@caught(("ProposesEdits", "normalised"))
+class EditsAreNormalisedStepByStep(Editor):
+    def edit_log_probs(self, rolls, cells=None):
+        return gathered(log_softmax(np.where(rolls, 1.0, -1.0)), cells)
+
+
+@caught(("ProposesEdits", "cells"))
+class TransposesCells(Editor):
+    def edit_log_probs(self, rolls, cells=None):
+        return super().edit_log_probs(rolls, None if cells is None else cells[..., ::-1] % rolls.shape[1])
+
+
+@caught(("AutoEncodes", "normalised"))
+class DecoderAddsUpToLess(Coder):
+    def decode_log_probs(self, z, tokens):
+        return super().decode_log_probs(z, tokens) - 0.01
+
+
+@caught(("Samples", "batch-size"))
+class SamplesDependOnTheirNumber(Sampler):
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        return super().sample(n, steps=steps, seed=100 * seed + n, temperature=temperature)
+
+
+@caught(("ScoresTokens", "batch-size"))
+class NormalisesOverTheBatch(Scorer):
+    """What a network does whose batch normalisation was left in training mode."""
+
+    def token_log_probs(self, tokens, mask=None, *, free_running=False):
+        scores = super().token_log_probs(tokens, mask, free_running=free_running)
+        scores[:, 0] += np.log(0.9) * (len(tokens) == 1)
+        return scores
+
+
+@caught(("ScoresTokens", "batch-size"), ("ScoresTokens", "mask-only-selects"))
+class ScoresInTheWrongOrder(Scorer):
+    def token_log_probs(self, tokens, mask=None, *, free_running=False):
+        scores = super().token_log_probs(tokens, mask, free_running=free_running)
+        return scores[::-1] if mask is None else scores
+
+
+@caught(("Samples", "different-seeds"))
+class IgnoresItsSeed(Sampler):
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        return super().sample(n, steps=steps, seed=0, temperature=temperature)
+
+
+@caught(
+    *(("Samples", rule) for rule in ("same-seed", "batch-size", "global-random-state")),
+    *((conformance.EVERY, rule) for rule in ("load-twice", "another-instance", "release-and-load")),
+)
+class DrawsWithoutASeed(Sampler):
+    calls = itertools.count()
+
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        return super().sample(n, steps=steps, seed=seed + 17 * next(self.calls), temperature=temperature)
+
+
+@caught(("Samples", "global-random-state"))
+class DrawsFromTheGlobalState(Sampler):
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        seed += random.randrange(10**6)
+        return super().sample(n, steps=steps, seed=seed, temperature=temperature)
+
+
+@caught(("Completes", "global-random-state"))
+class SeedsTheGlobalState(Completer):
+    def complete(self, contexts, mask, *, seed, temperature=1.0):
+        np.random.seed(seed)  # noqa: NPY002
+        return super().complete(contexts, mask, seed=np.random.randint(10**6), temperature=temperature)  # noqa: NPY002
+
+
+@caught(("Samples", "temperature"))
+class IgnoresTheTemperature(Sampler):
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        return super().sample(n, steps=steps, seed=seed)
+
+
+@caught(("Samples", "temperature"))
+class MultipliesByTheTemperature(Sampler):
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        return super().sample(n, steps=steps, seed=seed, temperature=1 / temperature)
+
+
+@caught(("Samples", "temperature"))
+class DeniesTheTemperature(Sampler):
+    info = replace(Walk.info, temperature=False)
+
+
+@caught(("Completes", "context-untouched"))
+class EditsTheContext(Completer):
+    def complete(self, contexts, mask, *, seed, temperature=1.0):
+        filled = super().complete(contexts, mask, seed=seed, temperature=temperature)
+        for piece, m in zip(filled, mask, strict=True):
+            piece[tuple(np.argwhere(~m)[0])] = LOW
+        return filled
+
+
+@caught(("Completes", "inputs-untouched"))
+class FillsTheCallersArrays(Completer):
+    def complete(self, contexts, mask, *, seed, temperature=1.0):
+        filled = super().complete(contexts, mask, seed=seed, temperature=temperature)
+        for context, piece in zip(contexts, filled, strict=True):
+            context[:] = piece
+        return filled
+
+
+@caught(("ScoresTokens", "causal"), ("ScoresTokens", "padding"))
+class SeesTheNextToken(Scorer):
+    def score(self, line, mask, free_running=False, pull=0.0):
+        scores = super().score(line, mask, free_running)
+        if not free_running:
+            high = np.append(line[1:] > 60, False)
+            scores[high] = super().score(line, mask, pull=1.0)[high]
+        return scores
+
+
+@caught(("ScoresTokens", "causal"))
+class SeesTheOtherVoicesOfItsStep(Scorer):
+    """The tenor sees the bass that is yet to be sung; nothing beyond the step."""
+
+    def score(self, line, mask, free_running=False, pull=0.0):
+        scores = super().score(line, mask, free_running)
+        if not free_running:
+            low = np.append(line[1:] < 60, False) & (np.arange(len(line)) % VOICES == 2)
+            scores[low] = super().score(line, mask, pull=-1.0)[low]
+        return scores
+
+
+@caught(("AutoEncodes", "causal"))
+class DecoderSeesTheNextToken(Coder):
+    def score(self, line, mask, free_running=False, pull=0.0):
+        high = np.append(line[1:] > 60, False)
+        return np.where(high, super().score(line, mask, pull=pull + 1), super().score(line, mask, pull=pull))
+
+
+@caught(("ScoresTokens", "padding"))
+class CountsThePadding(Scorer):
+    def token_log_probs(self, tokens, mask=None, *, free_running=False):
+        scores = super().token_log_probs(tokens, mask, free_running=free_running)
+        if mask is not None and not mask[:, -1].any() and mask.mean() > 0.5:
+            scores[:, 0] -= 0.01 * (tokens[:, -1] > 60)
+        return scores
+
+
+@caught(("ScoresTokens", "mask-only-selects"))
+class DoesNotSeeTheMaskedPast(Scorer):
+    """Teacher-forced or not, what is under the mask stays hidden from what follows it."""
+
+    def token_log_probs(self, tokens, mask=None, *, free_running=False):
+        return super().token_log_probs(tokens, mask, free_running=mask is not None)
+
+
+@caught(("ScoresTokens", "well-formed"))
+class ReturnsNaN(Scorer):
+    def token_log_probs(self, tokens, mask=None, *, free_running=False):
+        scores = super().token_log_probs(tokens, mask, free_running=free_running)
+        scores[:, 7] = np.nan
+        return scores
+
+
+@caught(("ScoresTokens", "well-formed"))
+class ScoresWhatIsNotAsked(Scorer):
+    def token_log_probs(self, tokens, mask=None, *, free_running=False):
+        return np.nan_to_num(super().token_log_probs(tokens, mask, free_running=free_running), nan=-1.0)
+
+
+@caught(("ScoresTokens", "own-samples-possible"))
+class FindsItsOwnSamplesImpossible(Sampler, Scorer):
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        pieces = super().sample(n, steps=steps, seed=seed, temperature=temperature)
+        return [np.where(p == HIGH, np.int16(HIGH + 1), p) for p in pieces]
+
+    info = replace(Walk.info, pitch_range=(LOW, HIGH + 1))
+
+
+@caught(("ScoresTokens", "well-formed"))
+class ScoresOfTheWrongShape(Scorer):
+    def token_log_probs(self, tokens, mask=None, *, free_running=False):
+        return super().token_log_probs(tokens, mask, free_running=free_running)[..., None]
+
+
+@caught(("Samples", "well-formed"))
+class SamplesOfTheWrongShape(Sampler):
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        return [p.T for p in super().sample(n, steps=steps, seed=seed, temperature=temperature)]
+
+
+@caught(("Samples", "well-formed"))
+class SamplesThatAreTooLong(Sampler):
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        return super().sample(n, steps=48, seed=seed, temperature=temperature)
+
+
+@caught(("Samples", "pitch-range"))
+class LeavesItsRange(Sampler):
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        pieces = super().sample(n, steps=steps, seed=seed, temperature=temperature)
+        return [np.where(p == HIGH, np.int16(HIGH + 1), p) for p in pieces]
+
+
+@caught(("AutoEncodes", "well-formed-posterior"))
+class ScaleIsALogarithm(Coder):
+    def encode(self, pieces):
+        mean, scale = super().encode(pieces)
+        return mean, np.log(scale)
+
+
+@caught((conformance.EVERY, "fingerprint-stable"))
+class FingerprintChanges(Sampler):
+    count = itertools.count()
+
+    def __init__(self):
+        self.info = replace(Walk.info, fingerprint=f"{next(self.count):016d}")
+
+
+@caught((conformance.EVERY, "release-and-load"))
+class ForgetsAfterRelease(Sampler):
+    offset = 0
+
+    def release(self):
+        self.offset += 1
+
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        return super().sample(n, steps=steps, seed=seed + self.offset, temperature=temperature)
+
+
+@caught((conformance.EVERY, "load-twice"))
+class LoadsAgainAndAgain(Scorer):
+    loads = 0
+
+    def load(self, device="cpu"):
+        self.loads += 1
+
+    def release(self):
+        self.loads = 0
+
+    def token_log_probs(self, tokens, mask=None, *, free_running=False):
+        scores = super().token_log_probs(tokens, mask, free_running=free_running)
+        return scores if self.loads == 1 else scores - 1
+
+
+@caught((conformance.EVERY, "another-instance"))
+class EachHasItsOwnWeights(Sampler):
+    count = itertools.count()
+
+    def __init__(self):
+        self.offset = next(self.count)
+
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        return super().sample(n, steps=steps, seed=seed + self.offset, temperature=temperature)
+
+
+@caught((conformance.EVERY, "context-manager"))
+class EntersAsNothing(Sampler):
+    def __enter__(self):
+        self.load()
+
+
+@caught((conformance.EVERY, "context-manager"))
+class SwallowsErrors(Sampler):
+    def __exit__(self, *exc):
+        return True
+
+
+@caught((conformance.EVERY, "info-complete"))
+class RangeUpsideDown(Sampler):
+    info = replace(Walk.info, version="")
+
+
+@pytest.mark.parametrize(("broken", "expected"), BROKEN)
+def test_each_way_of_being_broken_is_caught_by_its_rule_alone(broken, expected):
+    assert failures(broken) == expected
+
+
+# ------------------------------------------------------------------------------------- what a rule has nothing to say
+
+
+def silent(make):
+    return {(f.capability, f.rule) for f in check_generator(make) if f.status == "not_applicable"} - {
+        (conformance.EVERY, "device-memory")
+    }
+
+
+class Fixed(Sampler):
+    """Three pieces, whatever the seed."""
+
+    info = replace(Walk.info, finite=True, temperature=False)
+
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        if n > 3:
+            raise UserError(f"{n} pieces were asked for, but there are 3")
+        return super().sample(n, steps=steps, seed=0)
+
+
+class Middle(Completer):
+    """Fills whole steps only."""
+
+    def complete(self, contexts, mask, *, seed, temperature=1.0):
+        if any((m.any(axis=1) != m.all(axis=1)).any() for m in mask):
+            raise UserError("only whole steps")
+        return super().complete(contexts, mask, seed=seed, temperature=temperature)
+
+
+class Likeliest(Coder):
+    def decode(self, z, *, seed, temperature=1.0):
+        return super().decode(z, seed=0)
+
+
+class BothSides(Scorer):
+    """The past, and how high the unmasked future is."""
+
+    info = replace(Walk.info, context="both", steps=16)
+
+    def token_log_probs(self, tokens, mask=None, *, free_running=False):
+        mask = np.ones(tokens.shape, bool) if mask is None else mask
+        pull = [np.tanh(np.sum(line[~m] - 60)) for line, m in zip(tokens, mask, strict=True)]
+        return np.array([self.score(*row[:2], free_running, row[2]) for row in zip(tokens, mask, pull, strict=True)])
+
+
+class Editing(Completer):
+    info = replace(Walk.info, may_edit_context=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (Fixed, {("Samples", "different-seeds")}),
+        (Middle, set()),
+        (Likeliest, {("AutoEncodes", "temperature")}),
+        (Scorer, {("ScoresTokens", "own-samples-possible")}),
+        (
+            BothSides,
+            {("ScoresTokens", rule) for rule in ("own-samples-possible", "causal", "padding", "mask-only-selects")},
+        ),
+        (Editing, {("Completes", "context-untouched")}),
+    ],
+)
+def test_a_rule_is_silent_where_the_generator_declares_so(make, expected):
+    assert failures(make) == set()
+    assert silent(make) == expected
+
+
+# ------------------------------------------------------------------------------------------------ errors and edges
+
+
+class Raises(Sampler, Scorer):
+    def token_log_probs(self, tokens, mask=None, *, free_running=False):
+        raise RuntimeError("out of\nmemory")
+
+
+def test_an_error_fails_the_rules_that_meet_it_and_the_others_go_on():
+    found = check_generator(Raises)
+    of_scores = [f for f in found if f.capability == "ScoresTokens"]
+    assert {(f.status, f.reason) for f in of_scores} == {("failed", "RuntimeError: out of memory")}
+    assert {f.status for f in found if f not in of_scores and f.rule != "device-memory"} == {"passed"}
+
+
+def test_a_generator_that_does_not_load_is_one_finding_and_a_users_mistake_is_told():
+    class Unloadable(Sampler):
+        def load(self, device="cpu"):
+            raise OSError("weights.bin is truncated")
+
+    class Misused(Sampler):
+        def load(self, device="cpu"):
+            raise UserError("folder: no such folder")
+
+    (finding,) = check_generator(Unloadable)
+    assert (finding.rule, finding.status, finding.reason) == ("loads", "failed", "OSError: weights.bin is truncated")
+    with pytest.raises(UserError, match="no such folder"):
+        check_generator(Misused)
+
+
+def test_a_capability_without_rules_fails_loudly(monkeypatch):
+    monkeypatch.setitem(protocols.CAPABILITIES, "Improvises", Sampler)
+    found = {f.capability: f for f in check_generator(Sampler)}
+    assert found["Improvises"].status == "failed"
+    assert "has no rules for Improvises" in found["Improvises"].reason
+    assert failures(Walk) == {(conformance.EVERY, "capabilities")}
+
+
+def test_every_capability_has_rules():
+    assert conformance.RULES.keys() == protocols.CAPABILITIES.keys()
+
+
+def test_an_unknown_representation_is_told_once():
+    class Foreign(Sampler):
+        info = replace(Walk.info, representation="tablature")
+
+    assert failures(Foreign) == {(conformance.EVERY, "info-complete")}
+
+
+def test_the_reason_has_the_numbers():
+    reasons = {f.rule: f.reason for f in check_generator(ProbabilitiesAddUpToMore)}
+    assert reasons["normalised"] == "the log-sum-exp over the 129 tokens at 0 is 0.010000 instead of 0 (within 0.0001)"
+    reasons = {f.rule: f.reason for f in check_generator(EditsTheContext)}
+    assert reasons["context-untouched"].startswith("piece 0: 1 of ")
+
+
+def test_a_check_leaves_the_global_random_states_alone():
+    before = global_states()
+    check_generator(SeedsTheGlobalState)
+    assert states_changed_since(before) == []
+    np.random.seed(5)  # noqa: NPY002
+    assert states_changed_since(before) == ["numpy.random"]
+
+
+@pytest.mark.parametrize("pitch_range", [(0, 127), (36, 81), (60, 60), (90, 100), (0, 20)])
+def test_what_is_asked_stays_in_the_range(pitch_range):
+    pitches = walk(np.random.default_rng(0), 48, pitch_range).notes["pitch"]
+    assert pitch_range[0] <= pitches.min() <= pitches.max() <= pitch_range[1]
+
+
+# ------------------------------------------------------------------------------------------------------------ torch
+
+
+class FakeTorch(types.ModuleType):
+    """As much of torch as the rules use."""
+
+    def __init__(self):
+        super().__init__("torch")
+        self.state, self.allocated = np.zeros(1), 0
+        self.cuda = types.SimpleNamespace(is_initialized=lambda: False, memory_allocated=lambda device: self.allocated)
+
+    def manual_seed(self, number):
+        self.state = np.full(1, number)
+
+    def get_rng_state(self):
+        return self.state
+
+    def set_rng_state(self, state):
+        self.state = state
+
+
+@pytest.fixture
+def torch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", FakeTorch())
+    return sys.modules["torch"]
+
+
+def test_torchs_global_state_is_watched_where_torch_is_in_use(torch):
+    class DrawsFromTorch(Sampler):
+        def sample(self, n, *, steps, seed, temperature=1.0):
+            torch.state = torch.state + 1
+            return super().sample(n, steps=steps, seed=seed, temperature=temperature)
+
+    (finding,) = [f for f in check_generator(DrawsFromTorch) if f.status == "failed"]
+    assert (finding.rule, finding.reason) == ("global-random-state", "sample changes the global state of torch")
+    assert torch.state == 0
+
+
+@pytest.mark.parametrize("kept", [0, 3 * 2**20])
+def test_device_memory_must_come_back(torch, kept):
+    class OnTheDevice(Sampler):
+        holds = False
+
+        def load(self, device="cpu"):
+            torch.allocated += 0 if self.holds else 4 * 2**20
+            self.holds = True
+
+        def release(self):
+            torch.allocated -= 4 * 2**20 - kept if self.holds else 0
+            self.holds = False
+
+    found = {f.rule: f for f in check_generator(OnTheDevice, device="cuda:0")}["device-memory"]
+    assert found.status == ("failed" if kept else "passed"), found.reason
+
+
+# ----------------------------------------------------------------------------------------------------- the command
+
+PLUGIN = """
+from dataclasses import replace
+from generators.adapters.uniform import Uniform
+
+
+class Good(Uniform):
+    pass
+
+
+class Careless(Uniform):
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        return super().sample(n, steps=steps, seed=0)
+"""
+
+
+def run(*args):
+    with pytest.raises(SystemExit) as stopped:
+        main(["generators", "check", *map(str, args)])
+    return stopped.value.code
+
+
+def test_the_check_command_prints_a_table_and_answers_with_its_exit_code(tmp_path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text(PLUGIN)
+    assert run(f"{file}:Good", "--set", "low=40", "--seed", "3") == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "pitches 40..81 within 40..81" in out
+    assert " failed" not in out.rsplit("\n", 2)[0]
+
+    assert run(f"{file}:Careless") == 1
+    out = capsys.readouterr().out
+    (line,) = [line for line in out.splitlines() if " failed " in line and "different-seeds" in line]
+    assert line.split()[:3] == ["Samples", "different-seeds", "failed"]
+    assert "sample gives the same 4 pieces for the seeds 0 and 1" in line
+    assert out.splitlines()[-1].endswith("mine.py:Careless: 40 rules passed, 1 failed, 1 not applicable")
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["unifrom"], "no generator called 'unifrom'; did you mean uniform?"),
+        (["uniform", "--set", "voices=3"], "generator 'uniform' has no setting 'voices'"),
+        (["uniform", "--set", "low"], "--set low: write KEY=VALUE"),
+        (["midi-folder", "--set", "folder=missing"], "missing: no such folder"),
+    ],
+)
+def test_wrong_use_of_the_check_command(args, told, capsys):
+    assert run(*args) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert told in err
+    assert err.count("\n") == 1
