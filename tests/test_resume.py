@@ -81,6 +81,7 @@ def start(place: Path, out: str, suite: str = "tiny.yaml") -> subprocess.Popen[b
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job would ignore it
     )
 
 
