@@ -4,7 +4,7 @@ A directory of results holds
     results.json     provenance, results, comparisons (below)
     timing.json      when it ran and for how long (apart, so that a resumed run ends with the same results.json)
     figures.json     {"pitch_cells": {generator: [128 note-cell counts]}, ...}: what the figures draw
-    samples/GENERATOR/NAME.mid   a few pieces of each generator, to look at and listen to
+    samples/GENERATOR/NAME.mid   a few pieces of each generator, to look at and listen to; names by ``sample_name``
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import json
 import math
 import os
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Literal
 
 SCHEMA = 1
+LONGEST_NAME = 200  # bytes; file systems allow 255, with the suffix
 REFERENCE = "reference"  # the generator name under which the reference's own values stand
 
 Status = Literal["ok", "not_applicable", "failed"]
@@ -87,6 +89,19 @@ def results_document(
         "results": [asdict(r) for r in results],
         "comparisons": [asdict(c) for c in comparisons or []],
     }
+
+
+def sample_name(name: str) -> str:
+    """A generator's or a piece's name as the name of a folder or file: different names stay different.
+
+    Names of letters, digits and spaces stay as they are; one that is too long for a file system ends in a hash.
+    """
+    safe = name.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
+    safe = "%2E" + safe[1:] if safe.startswith(".") else safe
+    if len(safe.encode()) <= LONGEST_NAME:
+        return safe
+    kept = safe.encode()[: LONGEST_NAME - 17].decode(errors="ignore")
+    return f"{kept}~{sha256(name.encode()).hexdigest()[:16]}"
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

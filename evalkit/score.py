@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import entry_points
@@ -16,16 +18,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evalkit.errors import MidiError, UserError
-from evalkit.results import results_document, to_json, write_atomically
+from evalkit.results import results_document, sample_name, to_json, write_atomically
 
 if TYPE_CHECKING:
-    from evalkit.bench.scoring import ScoredSet
+    from evalkit.bench.scoring import PieceCounts, ScoredSet
     from evalkit.datasets.pieces import PieceSet
     from evalkit.music.notes import Piece
 
 SUITE = TASK = "score"
 QUICK = "pianoroll,pitch_distribution"  # the papers' metrics: a thousand files in a second
 SAMPLES_SHOWN = 3  # pieces of each set that the report shows, and
+PATIENCE_S = 2.0  # before a bar shows how far we are
 BARS_SHOWN = 16  # how much of each
 
 
@@ -80,9 +83,14 @@ def score(
     candidate_pieces = [open_pieces(spec) for spec in candidates]
     labels = _labels(candidate_pieces)
 
+    _check_outputs(json_file, report, [reference_pieces, *candidate_pieces])
+
     reference_set = tabulate_pieces("reference", reference_pieces, wanted, workers)
     if not reference_set.notes:
-        raise UserError(f"the reference {reference} has no pitches: nothing can be compared with it")
+        unread = (
+            f" ({len(reference_set.failures)} left out; {reference_set.failures[0]})" if reference_set.failures else ""
+        )
+        raise UserError(f"the reference {reference} has no pitches, so nothing can be compared with it{unread}")
     candidate_sets = [
         tabulate_pieces(label, pieces, wanted, workers) for label, pieces in zip(labels, candidate_pieces, strict=True)
     ]
@@ -124,14 +132,40 @@ def score(
     return 1 if any(result.status == "failed" for result in results) else 0
 
 
+def _check_outputs(json_file: Path | None, report: Path | None, sets: Sequence[PieceSet]) -> None:
+    """Said before the work is done: what cannot be written, and what must not be written over."""
+    from evalkit.datasets.pieces import FolderPieces
+
+    for option, folder in (("--json", json_file and json_file.parent), ("--report", report)):
+        if folder is None:
+            continue
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{option}: {folder}: cannot be made: {error.strerror}") from None
+        if not os.access(folder, os.W_OK):
+            raise UserError(f"{option}: {folder}: cannot be written")
+    if report is None:
+        return
+    if (report / "records").exists():
+        raise UserError(f"--report: {report} holds a run of a suite; give another directory")
+    here = report.resolve()
+    for scored in (s.folder.resolve() for s in sets if isinstance(s, FolderPieces)):
+        if here.is_relative_to(scored) or scored.is_relative_to(here / "samples"):
+            raise UserError(f"--report: {report} and the pieces in {scored} would mix; give another directory")
+
+
 def _write_report(folder: Path, document: dict[str, Any], figures: dict[str, Any], sets: dict[str, PieceSet]) -> None:
     """A directory of results (``evalkit.results``), and the page made of it by ``evalkit report``."""
-    if (folder / "results.json").exists():  # of an earlier score: its samples are not these
-        shutil.rmtree(folder / "samples", ignore_errors=True)
+    earlier = folder / "figures.json"
+    listed = json.loads(earlier.read_text()).get("samples", []) if earlier.exists() else []
+    for name in listed:  # of an earlier score: not of these sets; what we did not write stays
+        (folder / "samples" / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            (folder / "samples" / name).parent.rmdir()
+    samples = [name for label, pieces in sets.items() for name in _write_samples(folder / "samples", label, pieces)]
     write_atomically(folder / "results.json", to_json(document))
-    write_atomically(folder / "figures.json", to_json(figures))
-    for label, pieces in sets.items():
-        _write_samples(folder / "samples" / label.replace("/", "_"), pieces)
+    write_atomically(folder / "figures.json", to_json({**figures, "samples": samples}))
     (command,) = entry_points(group="evalkit.commands", name="report")
     command.load().main([str(folder), "--out", str(folder)], standalone_mode=False)
 
@@ -142,22 +176,39 @@ def _described(scored: ScoredSet, pieces: PieceSet) -> dict[str, Any]:
 
 def tabulate_pieces(label: str, pieces: PieceSet, metrics: Sequence[str], workers: int | None) -> ScoredSet:
     """Read and count every piece of a set, with a progress bar on a terminal."""
-    from evalkit.bench.scoring import count_piece, gather, metric_families
+    from evalkit.bench.scoring import gather, metric_families
 
     families = metric_families(metrics)
-    counted = pieces.map(partial(count_piece, families=families), workers=workers)
+    counted = pieces.map(partial(count_whole_bars, families=families), workers=workers)
     return gather(label, _progress(counted, len(pieces), f"reading {label}"), families)
 
 
+def count_whole_bars(piece: Piece, families: tuple[str, ...]) -> PieceCounts | MidiError:
+    """The counts of a piece, or why there is nothing to count."""
+    from evalkit.bench.scoring import count_piece
+
+    counts = count_piece(piece, families)
+    return counts if counts.bars else MidiError(piece.name, "no whole bar: a file ends with its last note")
+
+
 def _progress(items: Iterable[Any], total: int, what: str) -> Iterator[Any]:
-    """A bar on stderr when it is a terminal and there is enough to wait for."""
-    if total < 5000 or not sys.stderr.isatty():
+    """The items; with a bar on stderr, where that is a terminal, once they have taken two seconds."""
+    if not sys.stderr.isatty():
         yield from items
         return
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import Progress
 
-    yield from track(items, description=what, total=total, console=Console(stderr=True), transient=True)
+    began = time.monotonic()
+    with ExitStack() as stack:
+        bar: Progress | None = None
+        for done, item in enumerate(items, 1):
+            if bar is None and time.monotonic() - began > PATIENCE_S:
+                bar = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
+                bar.add_task(what, total=total)
+            if bar is not None:
+                bar.update(bar.task_ids[0], completed=done)
+            yield item
 
 
 def _labels(sets: Sequence[PieceSet]) -> list[str]:
@@ -172,18 +223,23 @@ def _labels(sets: Sequence[PieceSet]) -> list[str]:
 
 def _tell_failures(label: str, failures: Sequence[MidiError], total: int) -> None:
     if failures:
-        click.echo(f"{label}: {len(failures)} of {total} files could not be read and are left out:", err=True)
+        click.echo(f"{label}: {len(failures)} of {total} files could not be used and are left out:", err=True)
         for failure in failures:
             click.echo(f"  {failure}", err=True)
 
 
-def _write_samples(folder: Path, pieces: PieceSet) -> None:
+def _write_samples(folder: Path, label: str, pieces: PieceSet) -> list[str]:
+    """The first readable pieces of a set as MIDI; their names below ``folder``."""
     from evalkit.music.midi import write_midi
 
-    folder.mkdir(parents=True, exist_ok=True)
+    written = []
     readable = (p for p in pieces.map(opening, workers=1) if not isinstance(p, MidiError))
     for piece in islice(readable, SAMPLES_SHOWN):
-        write_midi(piece, folder / f"{piece.name.replace('/', '_').removesuffix('.mid')}.mid")
+        name = f"{sample_name(label)}/{sample_name(piece.name.removesuffix('.mid'))}.mid"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_midi(piece, folder / name)
+        written.append(name)
+    return written
 
 
 def opening(piece: Piece, bars: int = BARS_SHOWN) -> Piece:

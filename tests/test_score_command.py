@@ -11,7 +11,7 @@ import pytest
 
 from evalkit.cli import main
 from evalkit.music.midi import write_midi
-from evalkit.music.notes import Piece, note_array
+from evalkit.music.notes import Piece, Track, note_array
 
 KEYS = {
     "suite", "task", "generator", "metric", "variant", "value", "ci95", "n", "unit", "direction", "settings", "status",
@@ -90,7 +90,7 @@ def test_broken_files_are_named_and_the_good_ones_are_scored(folders, capsys):
     file = folders / "scores.json"
     assert run("score", "--reference", folders / "real", folders / "mine", "--json", file, "--metrics", "pitches") == 0
     err = capsys.readouterr().err
-    assert "2 of 7 files could not be read" in err
+    assert "2 of 7 files could not be used" in err
     assert str(Path("mine") / "broken.mid") in err
     assert str(Path("sub") / "empty.mid") in err
     document = json.loads(file.read_text())
@@ -154,3 +154,71 @@ def test_es_net_table_2_training_data(variant, expected, tmp_path):
     assert [found[0], found[1], round(found[2], 3), round(found[3], 3)] == list(expected)
     assert row["pitch_classes"]["variant"] == variant
     assert json.loads(file.read_text())["provenance"]["sets"]["reference"]["bars"] == 3405
+
+
+def test_a_report_never_touches_the_pieces_it_is_about(folders, capsys):
+    """The layout that loses data if one is careless: candidates in ./samples, the report in the same place."""
+    (folders / "samples").mkdir()
+    (folders / "mine").rename(folders / "samples" / "mine")
+    mine = folders / "samples" / "mine"
+    for report in (folders, mine, mine / "report", folders / "real"):
+        assert run("score", "--reference", folders / "real", mine, "--report", report) == 2
+        assert "give another directory" in one_sentence(capsys)
+    assert len(list(mine.glob("*.mid"))) == len(list((folders / "real").glob("*.mid"))) == 5
+
+
+def test_a_report_does_not_overwrite_a_run(folders, capsys):
+    (folders / "run" / "records").mkdir(parents=True)
+    (folders / "run" / "results.json").write_text("kept")
+    assert run("score", "--reference", folders / "real", folders / "mine", "--report", folders / "run") == 2
+    assert "holds a run" in one_sentence(capsys)
+    assert (folders / "run" / "results.json").read_text() == "kept"
+
+
+@pytest.mark.audio
+def test_what_others_keep_among_the_samples_stays(folders):
+    out = folders / "out"
+    (out / "samples" / "mine").mkdir(parents=True)
+    (out / "samples" / "mine" / "diary.txt").write_text("kept")
+    for _ in range(2):
+        run("score", "--reference", folders / "real", folders / "mine", "--report", out, "--metrics", "pitches")
+    assert (out / "samples" / "mine" / "diary.txt").read_text() == "kept"
+
+
+def test_outputs_that_cannot_be_written_are_said_before_the_work(folders, capsys):
+    (folders / "file").write_text("")
+    for option, value in (("--json", folders / "file" / "x.json"), ("--report", folders / "file" / "r")):
+        assert run("score", "--reference", folders / "real", folders / "mine", option, value) == 2
+        assert "cannot be made" in one_sentence(capsys)
+
+
+def test_file_names_that_are_not_text(folders, capsys):
+    odd = os.fsencode(folders / "mine") + b"/caf\xe9.mid"
+    try:
+        os.rename(folders / "mine" / "0.mid", odd)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    Path(os.fsdecode(os.fsencode(folders / "mine") + b"/br\xf6.mid")).write_bytes(b"no music")
+    file = folders / "s.json"
+    assert run("score", "--reference", folders / "real", folders / "mine", "--json", file, "--metrics", "pitches") == 0
+    assert "br\\udcf6.mid: not a MIDI file" in capsys.readouterr().err
+    assert [r["n"] for r in json.loads(file.read_text())["results"]] == [5, 5]
+
+
+def test_drums_alone_are_no_reference(folders, capsys):
+    (folders / "drums").mkdir()
+    beat = Piece("d", 4, note_array(np.arange(0, 32, 4), np.full(8, 1), np.full(8, 36)), 32, (Track(is_drum=True),))
+    write_midi(beat, folders / "drums" / "d.mid")
+    assert run("score", "--reference", folders / "drums", folders / "mine") == 2
+    assert "has no pitches" in one_sentence(capsys)
+    (folders / "drums" / "d.mid").write_bytes(b"")
+    assert run("score", "--reference", folders / "drums", folders / "mine") == 2
+    assert "an empty file" in one_sentence(capsys)
+
+
+def test_a_piece_without_a_whole_bar_is_named_and_left_out(folders, capsys):
+    write_midi(Piece("s", 4, note_array(*np.array([[0], [12], [60]])), 12), folders / "mine" / "short.mid")
+    file = folders / "s.json"
+    run("score", "--reference", folders / "real", folders / "mine", "--json", file, "--metrics", "pitches")
+    assert "short.mid: no whole bar" in capsys.readouterr().err
+    assert [r["n"] for r in json.loads(file.read_text())["results"]] == [5, 5]

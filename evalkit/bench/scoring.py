@@ -32,7 +32,7 @@ class PieceCounts:
     """What is remembered of one piece: a row for each counting function that was asked for."""
 
     name: str
-    notes: int
+    notes: int  # with a pitch: drums have none
     bars: int
     rows: tuple[Any, ...]
 
@@ -84,7 +84,8 @@ def count_piece(piece: Piece, families: tuple[str, ...]) -> PieceCounts:
     starts = bar_starts(piece)
     piece = cut(piece, 0, int(starts[-1]))
     rows = tuple(count(piece) for count in counters(families))
-    return PieceCounts(piece.name, len(piece.notes), len(starts) - 1, rows)
+    pitched = ~np.array([track.is_drum for track in piece.tracks], bool)[piece.notes["track"]]
+    return PieceCounts(piece.name, int(pitched.sum()), len(starts) - 1, rows)
 
 
 def counters(families: Sequence[str]) -> list[Any]:
@@ -273,7 +274,7 @@ def comparisons_of(
                 left=left,
                 right=right,
                 difference=d.value,
-                ci95=d.ci95,
+                ci95=None if np.isnan(d.ci95).any() else d.ci95,
                 p=d.p,
                 p_holm=float(corrected),
                 paired=right != REFERENCE and paired[left] == paired[right],

@@ -26,7 +26,12 @@ def midi_files(folder: Path) -> list[str]:
         raise UserError(f"{error.filename}: cannot be read: {error.strerror}")
 
     found = []
-    for where, folders, files in os.walk(folder, onerror=refuse):
+    seen: set[str] = set()  # links are followed, but not in a circle
+    for where, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        if os.path.realpath(where) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(where))
         folders[:] = [f for f in folders if not f.startswith(".")]
         below = Path(where).relative_to(folder)
         found += [(below / file).as_posix() for file in files if _is_midi(file)]

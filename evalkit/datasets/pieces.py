@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from evalkit.datasets.corpus import CORPORA, SPLITS, load_corpus
 from evalkit.datasets.midi_folder import files_checksum, midi_files
 from evalkit.datasets.workers import map_items
-from evalkit.errors import MidiError, UserError
+from evalkit.errors import MidiError, UserError, printable
 from evalkit.music.midi import read_midi
 from evalkit.music.notes import Piece
 from evalkit.registry import did_you_mean
@@ -71,7 +71,7 @@ class FolderPieces:
 
     @property
     def name(self) -> str:
-        return self.folder.resolve().name
+        return printable(self.folder.resolve().name)
 
     @cached_property
     def checksum(self) -> str:
@@ -92,7 +92,7 @@ def _name(piece: Piece) -> str:
 
 def _read_and(function: Callable[[Piece], T], folder: Path, file: str) -> T | MidiError:
     try:
-        piece = read_midi(folder / file, name=file)
+        piece = read_midi(folder / file, name=printable(file))
     except MidiError as error:
         return error
     return function(piece)
@@ -116,4 +116,4 @@ def open_pieces(spec: str) -> PieceSet:
     looks_like_path = os.sep in spec or spec.startswith((".", "~"))
     if not folder.exists() and not looks_like_path:
         raise UserError(f"{spec!r} is neither a folder nor a corpus{did_you_mean(corpus_name, CORPORA)}")
-    return FolderPieces(spec, folder, tuple(midi_files(folder)))
+    return FolderPieces(printable(spec), folder, tuple(midi_files(folder)))
