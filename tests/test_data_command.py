@@ -79,3 +79,13 @@ def test_help_imports_no_heavy_library():
     code = f"import sys, evalkit.datasets.cli; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_corpus_that_nobody_offers_needs_a_mirror(tmp_path, monkeypatch):
+    from evalkit.datasets.cli import state
+    from evalkit.datasets.corpus import CORPORA
+
+    monkeypatch.setenv("EVALKIT_CACHE", str(tmp_path))
+    monkeypatch.delenv("EVALKIT_DATA_MIRROR", raising=False)
+    assert state(CORPORA["nottingham"]) == "needs a mirror"
+    assert state(CORPORA["jsb"]) == "needs download"

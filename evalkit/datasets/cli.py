@@ -55,7 +55,8 @@ def state(entry: CorpusEntry) -> str:
 
     if missing := [package for package in entry.packages if find_spec(package) is None]:
         return f"needs {missing[0]}"
-    return "ready" if all(is_local(file) for file in entry.files) else "needs download"
+    absent = [file for file in entry.files if not is_local(file)]
+    return "ready" if not absent else "needs download" if all(file.urls for file in absent) else "needs a mirror"
 
 
 @data.command()
