@@ -240,7 +240,7 @@ def test_a_damaged_record_is_made_again(place: Path):
     damaged = bytearray(second.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     second.write_bytes(damaged)
-    (first.parent / f".{first.name}.half").write_bytes(b"what a killed run was writing")
+    (first.parent / f".{first.name}.{'0' * 16}").write_bytes(b"what a killed run was writing")
     run(place, good)
     assert asked(log) == {"Good": 4}
     assert contents(place / "out") == before
@@ -267,11 +267,50 @@ def test_a_directory_belongs_to_one_suite_seed_and_data(place: Path):
         run(place, "uniform", limit=2, name="other")
     (place / "score").mkdir()
     (place / "score" / "results.json").write_text("{}")
-    with pytest.raises(UserError, match="holds the results of another command"):
+    with pytest.raises(UserError, match=r"score holds files and no run"):
         run(place, "uniform", out="score")
     (place / "file").touch()
     with pytest.raises(UserError, match="cannot be used"):
         run(place, "uniform", out="file")
+
+
+def test_a_folder_of_the_users_is_refused_untouched(place: Path):
+    mine = place / "samples" / "mine.mid"
+    mine.parent.mkdir()
+    for file in (mine, place / ".notes.txt", place / ".env.local"):
+        file.write_text("mine")
+    (place / "tiny.yaml").write_text(SUITE.format(generators="uniform"))
+    before = contents(place)
+    with pytest.raises(UserError, match=r"--out: .* holds files and no run \(records/suite.json\)"):
+        run(place, "uniform", out=".")
+    assert contents(place) == before
+
+
+def test_a_run_replaces_its_own_files_and_no_others(place: Path):
+    run(place, "Good", "uniform", limit=2)
+    out = place / "out"
+    theirs = [out / "samples" / "Good" / "take.mid", out / "samples" / "old" / "a.mid", out / ".my.notes"]
+    for file in theirs:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("mine")
+    temporary = out / f".results.json.{'a' * 16}"
+    temporary.touch()
+    run(place, "uniform", limit=2)
+    assert [file.read_text() for file in theirs] == ["mine"] * 3
+    assert not temporary.exists()
+    assert sorted(p.name for p in (out / "samples").rglob("*.mid")) == ["0000.mid", "0001.mid", "a.mid", "take.mid"]
+    (out / "samples" / "Good" / "0000.mid").write_text("mine")
+    with pytest.raises(UserError, match=r"Good/0000\.mid is not of this run"):
+        run(place, "Good", limit=2)
+    assert (out / "samples" / "Good" / "0000.mid").read_text() == "mine"
+
+
+def test_a_run_killed_before_its_manifest_can_begin_again(place: Path):
+    (place / "out" / "records").mkdir(parents=True)
+    (place / "out" / "records" / ".lock").touch()
+    (place / "out" / "records" / f".suite.json.{'0' * 16}").touch()
+    assert statuses(run(place, "uniform", limit=2)) == {"uniform": ("ok", None)}
+    assert not list((place / "out" / "records").glob(".suite*"))
 
 
 def test_two_runs_do_not_share_a_directory(place: Path):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +23,9 @@ from evalkit.results import to_json, write_atomically
 
 RECORDS = "records"
 SAMPLES_SHOWN = 3  # pieces of each generator that are written as MIDI
+SAMPLES_LIST = "samples.json"  # among the records: which samples are ours to replace
+# What ``write_atomically`` names a file of a run while it writes it.
+TEMPORARY = re.compile(r"\.((suite|samples|results|figures|timing)\.json|[0-9a-f]{64}\.npz)\.[0-9a-f]{16}")
 
 
 @contextmanager
@@ -30,7 +33,7 @@ def claimed(out: Path, suite: Suite) -> Iterator[Path]:
     """``out`` for this run alone; its folder of records.
 
     ``UserError`` where another run is at work in it, where it is for another suite, seed or data, and where it holds
-    the results of another command.
+    anything but a run.
     """
     identity = {
         "suite": suite.name,
@@ -62,8 +65,10 @@ def claimed(out: Path, suite: Suite) -> Iterator[Path]:
 
 def _refuse_foreign(out: Path, found: Any, identity: Mapping[str, Any]) -> None:
     if found is None:
-        if (out / "results.json").exists():
-            raise UserError(f"--out: {out} holds the results of another command; give another directory")
+        if not _only_begun(out):
+            raise UserError(
+                f"--out: {out} holds files and no run ({RECORDS}/suite.json); give a new or an empty directory"
+            )
         return
     different = [key for key in identity if found.get(key) != identity[key]]
     if different:
@@ -74,22 +79,52 @@ def _refuse_foreign(out: Path, found: Any, identity: Mapping[str, Any]) -> None:
         )
 
 
+def _only_begun(out: Path) -> bool:
+    """Whether a directory is new, empty, or of a run that was killed before it could write its manifest."""
+    if not out.exists():
+        return True
+    inside = list(out.iterdir())
+    if inside == [out / RECORDS] and inside[0].is_dir():
+        inside = [file for file in inside[0].iterdir() if file.name != ".lock" and not TEMPORARY.fullmatch(file.name)]
+    return not inside
+
+
 def _sweep(out: Path) -> None:
-    """Remove what a killed run was writing (``write_atomically`` hides it behind a dot)."""
-    for folder in (out, out / RECORDS, *(out / RECORDS).glob("??")):
+    """Remove what a killed run was writing."""
+    for folder in (out, out / RECORDS, *(out / RECORDS).glob("[0-9a-f][0-9a-f]")):
         for file in folder.glob(".*.*"):
-            with suppress(OSError):
-                file.unlink()
+            if TEMPORARY.fullmatch(file.name):
+                with suppress(OSError):
+                    file.unlink()
 
 
-def write_samples(folder: Path, reduced: Mapping[str, Reduced]) -> None:
-    """The first pieces of each generator; what another run of the directory left is removed."""
-    shutil.rmtree(folder, ignore_errors=True)
-    several = len(reduced) > 1
-    for title, r in reduced.items():
-        for generator, pieces in r.pieces.items():
-            for piece in pieces[:SAMPLES_SHOWN]:
-                name = piece.name.rpartition("/")[2]
-                path = folder / generator / f"{f'{title}-' if several else ''}{name}.mid"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_midi(piece, path)
+def write_samples(out: Path, reduced: Mapping[str, Reduced]) -> None:
+    """The first pieces of each generator as ``samples/GENERATOR/NAME.mid``, in place of those of an earlier run.
+
+    A list among the records says which files these are: all others in ``samples`` are the user's. ``UserError`` where
+    one of those is in the way.
+    """
+    folder, listing = out / "samples", out / RECORDS / SAMPLES_LIST
+    shown = {
+        f"{generator}/{f'{title}-' if len(reduced) > 1 else ''}{piece.name.rpartition('/')[2]}.mid": piece
+        for title, r in reduced.items()
+        for generator, pieces in r.pieces.items()
+        for piece in pieces[:SAMPLES_SHOWN]
+    }
+    try:
+        ours = set(json.loads(listing.read_text(encoding="utf-8"))) if listing.is_file() else set()
+    except ValueError as error:
+        raise UserError(f"--out: {listing} is damaged; remove it and {folder}") from error
+    found = {path.relative_to(folder).as_posix(): path for path in folder.glob("*/*.mid")}
+    for name in shown.keys() & found.keys() - ours:
+        raise UserError(f"--out: {found[name]} is not of this run, which has a sample of that name; move it away")
+    write_atomically(listing, to_json(sorted(ours | shown.keys())))  # first: whenever we are killed, it has them all
+    for name in found.keys() & ours - shown.keys():
+        found[name].unlink()
+        with suppress(OSError):  # not empty
+            found[name].parent.rmdir()
+    for name, piece in shown.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_midi(piece, path)
+    write_atomically(listing, to_json(sorted(shown)))

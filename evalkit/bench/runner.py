@@ -3,6 +3,7 @@
 A run leaves in its directory what ``evalkit.results`` describes, and beside it
 
     records/suite.json       which suite, seed and data the directory is for
+    records/samples.json     which files of samples/ are the run's own
     records/XX/KEY.npz       one record per finished shard (``evalkit.bench.records``)
 
 Records are only ever added, under keys made of what they depend on, and everything else is computed from them. So a run
@@ -108,7 +109,7 @@ def run(
             "duration_s": round(time.monotonic() - clock, 3),
             "workers": workers,
         }
-        write_samples(out / "samples", reduced)
+        write_samples(out, reduced)
         write_atomically(out / "figures.json", to_json(_figures(reduced)))
         write_atomically(out / "timing.json", to_json(timing))
         write_atomically(out / "results.json", to_json(document))
