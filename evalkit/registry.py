@@ -18,6 +18,7 @@ from typing import Any, cast
 from evalkit.errors import UserError
 from evalkit.protocols import CAPABILITIES, Generator, capabilities
 
+FROM_FILE = "_plugin_"  # begins the module names of generators from files
 LIFE_CYCLE = ("info", "load", "release", "__enter__", "__exit__")
 
 
@@ -118,12 +119,15 @@ def _from_file(path: Path, attribute: str) -> Callable[..., Any]:
     if not path.is_file():
         raise UserError(f"{path}: no such file (a generator from a file is written path/to/file.py:Class)")
     # One module name per file, and known to sys.modules: dataclasses and pickle look their module up there.
-    module_name = f"_plugin_{path.stem}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    module_name = f"{FROM_FILE}{path.stem}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     module_spec = importlib.util.spec_from_file_location(module_name, path)
     assert module_spec is not None
     assert module_spec.loader is not None  # a .py file always has one
     module = importlib.util.module_from_spec(module_spec)
     sys.modules[module_name] = module
+    neighbours = str(path.resolve().parent)
+    if neighbours not in sys.path:  # last, so that they shadow nothing
+        sys.path.append(neighbours)
     try:
         module_spec.loader.exec_module(module)
     except Exception as error:

@@ -1,5 +1,6 @@
 """Names to generators: what a user can get wrong, and what each mistake is told."""
 
+import sys
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -66,6 +67,19 @@ def test_the_callers_settings_are_left_alone(plugin):
     spec = {"generator": f"{plugin}:Mine", "depth": 1}
     load_generator(spec)
     assert spec == {"generator": f"{plugin}:Mine", "depth": 1}
+
+
+def test_a_file_may_import_its_neighbour(plugin, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (plugin.parent / "neighbour_of_mine.py").write_text("RATE = 0.125")
+    (plugin.parent / "json.py").write_text("1 / 0")  # shadows nothing
+    plugin.write_text(
+        "import json\nfrom neighbour_of_mine import RATE\n"
+        + plugin.read_text()
+        .replace("from __future__ import annotations", "")
+        .replace("rate: float = 0.5", "rate: float = RATE")
+    )
+    assert load_generator({"generator": f"{plugin}:Mine", "depth": 1}).rate == 0.125
 
 
 def test_two_files_of_one_name_stay_apart(plugin, tmp_path):

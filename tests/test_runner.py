@@ -1,5 +1,6 @@
 """Running suites: whose shard fails, what is kept, and which bytes come out."""
 
+import importlib
 import json
 import os
 import time
@@ -9,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evalkit.bench import runner
+import evalkit
+from evalkit.bench import runner, worker
 from evalkit.bench.executors import execute
 from evalkit.bench.records import read_record, record_bytes, record_key, record_path, record_text, write_record
 from evalkit.bench.suite import load_suite
@@ -19,6 +21,7 @@ from evalkit.music import satb
 from evalkit.music.midi import write_midi
 from evalkit.music.notes import Piece, note_array
 from evalkit.music.representations import REPRESENTATIONS
+from generators.adapters.uniform import Uniform
 
 PLUGINS = '''
 import os, signal, sys, time
@@ -228,6 +231,57 @@ def test_what_is_finished_is_not_asked_again(place: Path):
     (place / "music" / "0.mid").write_bytes((place / "music" / "1.mid").read_bytes())
     run(place, good)
     assert asked(log) == {"Good": 8}
+
+
+def test_code_that_a_generator_imports_is_part_of_its_key(place: Path):
+    log = place / "log"
+    (place / "bits").mkdir()
+    for helper in (place / "helper.py", place / "bits" / "deep.py"):
+        helper.write_text("LOWEST = 50\n")
+    (place / "gen.py").write_text(PLUGINS + "\nfrom helper import LOWEST\nimport bits.deep\n")
+    (place / "unused.py").write_text("")
+    good = f"{{name: Good, generator: gen.py:Good, log: {log}}}"
+    run(place, good)
+    (place / "unused.py").write_text("LOWEST = 51\n")
+    run(place, good)
+    assert asked(log) == {"Good": 2}
+    for times, helper in enumerate((place / "helper.py", place / "bits" / "deep.py"), start=2):
+        helper.write_text("LOWEST = 51\n")
+        run(place, good)
+        assert asked(log) == {"Good": 2 * times}
+
+
+def test_a_generator_of_a_package_is_known_by_all_its_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    package = tmp_path / "their_package"
+    (package / "sub").mkdir(parents=True)
+    for name in ("__init__.py", "sub/__init__.py", "sub/tables.py", "rules.py"):
+        (package / name).write_text("")
+    (package / "sub" / "model.py").write_text("class Net: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    net = importlib.import_module("their_package.sub.model").Net
+    found = [worker._code_of(net)["their_package"]]
+    for name in ("sub/tables.py", "rules.py", "sub/model.py"):
+        (package / name).write_text("CHANGED = 1\n")
+        found.append(worker._code_of(net)["their_package"])
+    assert len(set(found)) == 4
+    assert worker._code_of(Uniform).keys() >= {"generators", "numpy"}
+
+
+def test_all_our_own_sources_are_behind_a_record(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """A copy of the package in which one file of any folder is edited gives other keys."""
+    ours = Path(evalkit.__file__).parent
+    copy = place / "copy"
+    for file in ours.rglob("*.py"):
+        (copy / file.relative_to(ours)).parent.mkdir(parents=True, exist_ok=True)
+        (copy / file.relative_to(ours)).write_bytes(file.read_bytes())
+    monkeypatch.setattr(evalkit, "__file__", str(copy / "__init__.py"))
+    log = place / "log"
+    good = f"{{name: Good, generator: gen.py:Good, log: {log}}}"
+    run(place, good)
+    for times, name in enumerate(("metrics/likelihood.py", "metrics/ngram.py", "protocols.py"), start=2):
+        (copy / name).write_text((copy / name).read_text() + "# edited\n")
+        run(place, good)
+        assert asked(log) == {"Good": 2 * times}
 
 
 def test_a_damaged_record_is_made_again(place: Path):

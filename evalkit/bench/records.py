@@ -30,6 +30,14 @@ def record_key(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
+def sources_checksum(folder: Path) -> str:
+    """SHA-256 of all Python sources of a package, with their paths in it."""
+    digest = sha256()
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(f"{file.relative_to(folder).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
 def record_path(folder: Path, key: str) -> Path:
     return folder / key[:2] / f"{key}.npz"
 

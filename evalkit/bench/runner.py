@@ -17,15 +17,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from evalkit import __version__
+import evalkit
 from evalkit.bench.directory import claimed, write_samples
 from evalkit.bench.executors import Description, Failure, Job, execute
 from evalkit.bench.provenance import provenance
-from evalkit.bench.records import read_record, record_key, record_text, write_record
+from evalkit.bench.records import read_record, record_key, record_text, sources_checksum, write_record
 from evalkit.bench.suite import Suite
 from evalkit.bench.tasks.task import Context, Payload, Reduced, Shard, Task
 from evalkit.datasets.pieces import PieceSet, open_pieces
@@ -122,7 +121,7 @@ def run_shards(
     """Execute the shards that have no record, and write theirs."""
     turns = {job.name: Turn() for job in plan.jobs}
     data = {"reference": plan.reference.checksum, "inputs": plan.inputs.checksum}
-    code = code_checksum()
+    code = sources_checksum(Path(evalkit.__file__).parent)
     texts: dict[tuple[str, Shard], str] = {}
 
     def missing(job: Job, description: Description) -> list[Shard]:
@@ -162,7 +161,7 @@ def _key_parts(
     """Everything that can change the answer to a shard. The suite's other tasks, metrics and names cannot."""
     inputs = [part for name in sorted(shard.inputs) for part in (name, shard.inputs[name])]
     return {
-        "evalkit": __version__,
+        "evalkit": evalkit.__version__,
         "code": code,
         "data": dict(data),
         "generator": {
@@ -176,15 +175,6 @@ def _key_parts(
         "seed": shard.seed,
         "inputs": fingerprint(*inputs),
     }
-
-
-def code_checksum() -> str:
-    """SHA-256 of our own sources that stand between a generator and its record."""
-    package = Path(__file__).parent
-    digest = sha256()
-    for file in sorted([*(package / "tasks").glob("*.py"), *(package.parent / "music").glob("*.py")]):
-        digest.update(f"{file.name}\0".encode() + file.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def _reduce(task: Task, plan: Plan, turns: Mapping[str, Turn], records: Path) -> Reduced:

@@ -5,7 +5,6 @@ Started as ``python -m evalkit.bench.worker FD`` by ``evalkit.bench.executors``,
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 import os
@@ -18,11 +17,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from evalkit.bench.executors import Description, Failure, Job
+from evalkit.bench.records import sources_checksum
 from evalkit.bench.tasks.task import Payload, Shard
 from evalkit.datasets.download import sha256_of
 from evalkit.errors import UserError
-from evalkit.protocols import CAPABILITIES, Generator
-from evalkit.registry import load_generator
+from evalkit.protocols import CAPABILITIES, Generator, fingerprint
+from evalkit.registry import FROM_FILE, load_generator
 from evalkit.results import to_json
 
 LIBRARIES = ("numpy", "scipy", "torch", "kenlm")  # whose version may change what a generator makes
@@ -68,12 +68,35 @@ def describe(generator: Generator) -> Description:
 
 
 def _code_of(kind: type) -> dict[str, str]:
-    """The libraries in use, and the source files of a class and its ancestors."""
+    """The libraries in use, and the checksums of the sources behind a class.
+
+    Those are the whole top-level packages of the class and its ancestors (evalkit's own are in every key already);
+    of a generator from a file all loaded modules that lie in the file's folder or below.
+    """
     code = {name: str(sys.modules[name].__version__) for name in LIBRARIES if name in sys.modules}
-    for ancestor in kind.__mro__:
-        with suppress(TypeError, OSError):  # built in, or compiled
-            code[ancestor.__qualname__] = sha256_of(Path(inspect.getfile(ancestor)))
+    from_files = {name for name in sys.modules if name.startswith(FROM_FILE)}
+    tops = {ancestor.__module__.partition(".")[0] for ancestor in kind.__mro__} - from_files
+    for top in sorted(tops - {"evalkit", *LIBRARIES, *sys.stdlib_module_names}):
+        module = sys.modules.get(top)
+        folders = [Path(folder) for folder in getattr(module, "__path__", ())]
+        file = getattr(module, "__file__", None)
+        if folders:
+            code[top] = fingerprint(*(sources_checksum(folder) for folder in folders))
+        elif file:
+            code[top] = sha256_of(Path(file))
+    for name in from_files:
+        code |= _loaded_below(Path(str(sys.modules[name].__file__)).resolve().parent)
     return code
+
+
+def _loaded_below(folder: Path) -> dict[str, str]:
+    """Checksums of the loaded modules in a folder, by their path in it; installed packages are no part of it."""
+    files = {Path(file).resolve() for m in list(sys.modules.values()) if (file := getattr(m, "__file__", None))}
+    return {
+        file.relative_to(folder).as_posix(): sha256_of(file)
+        for file in sorted(files)
+        if file.is_relative_to(folder) and "site-packages" not in file.parts and file.is_file()
+    }
 
 
 def reason_of(error: BaseException) -> str:
