@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from evalkit.metrics.metric import Estimate
+from evalkit.metrics.metric import Estimate, Metric
+from evalkit.metrics.piece_means import mean_estimates
 from evalkit.statistics import bootstrap
-from evalkit.statistics.bootstrap import bootstrap_totals, interval, resample_weights
+from evalkit.statistics.bootstrap import bootstrap_totals, interval, resample_weights, share_interval
 from evalkit.statistics.comparison import compare
 from evalkit.statistics.multiplicity import holm
 from evalkit.statistics.permutation import permutation_test
@@ -25,6 +26,13 @@ def mean_estimate(values: np.ndarray, seed: int = 0, resamples: int = 1000) -> E
     replicates = totals[:, 0] / totals[:, 1]
     value = float(values.mean())
     return Estimate("mean", "correct", value, interval(replicates, value), len(values), {}, replicates)
+
+
+def share_estimate(copies: int, pieces: int, seed: int = 0) -> Estimate:
+    """A share of pieces, as a family would estimate it."""
+    metric = Metric("rate", "Rate", np.mean, "share of samples", "lower", "-", "-")
+    values = (np.arange(pieces) < copies).astype(np.float64)
+    return mean_estimates([metric], values[:, None], seed=seed)[0]
 
 
 # --- resampling ---
@@ -159,6 +167,68 @@ def _clusters(rng: np.random.Generator, pieces: int) -> np.ndarray:
 def _gap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a, b = (np.cumsum(x, axis=-1) / x.sum(axis=-1, keepdims=True) for x in (a, b))
     return np.abs(a - b).max(axis=-1)
+
+
+# --- shares of pieces ---
+
+
+def test_the_interval_of_a_share_is_scipys_exact_one() -> None:
+    for copies, pieces in ((0, 3), (3, 3), (1, 20), (30, 60)):
+        exact = stats.binomtest(copies, pieces).proportion_ci(method="exact")
+        assert share_interval(copies, pieces) == pytest.approx((exact.low, exact.high))
+        assert share_estimate(copies, pieces).ci95 == pytest.approx((exact.low, exact.high))
+    assert all(map(math.isnan, (*share_estimate(1, 1).ci95, *share_estimate(0, 0).ci95)))
+
+
+def test_only_shares_of_pieces_have_the_exact_interval() -> None:
+    """Bars that are all 0 or 1 may be 2 elsewhere, and a share of notes that is 0.5 in a piece has its own spread."""
+    values = np.array([[0.0, 0.5, 1.0], [1.0, 1.0, np.nan], [1.0, 0.0, 0.0]])
+    units = ("bars", "share of notes", "share of samples")
+    found = mean_estimates([Metric(u, u, np.mean, u, "lower", "-", "-") for u in units], values)
+    assert [e.binary for e in found] == [False, False, True]
+    assert found[2].ci95 == share_interval(1, 2)
+
+
+@pytest.mark.parametrize("pieces", [3, 20, 60])
+@pytest.mark.parametrize("rate", [0.05, 0.5])
+def test_intervals_of_shares_cover(rate: float, pieces: int) -> None:
+    copies = np.random.default_rng(8).binomial(pieces, rate, 1000)
+    covered = {k: share_estimate(k, pieces).ci95 for k in map(int, np.unique(copies))}
+    assert np.mean([covered[k][0] <= rate <= covered[k][1] for k in copies]) >= 0.9
+
+
+@pytest.mark.parametrize("table", [(3, 3, 0, 3), (20, 20, 15, 20), (5, 5, 1, 5), (7, 30, 2, 9), (60, 60, 0, 60)])
+def test_shares_differ_no_more_surely_than_fishers_exact_test_allows(table: tuple[int, int, int, int]) -> None:
+    a, n, b, m = table
+    found = compare(share_estimate(a, n, 1), share_estimate(b, m, 2))
+    exact = stats.fisher_exact([[a, n - a], [b, m - b]]).pvalue
+    assert found.p >= exact * (1 - 1e-9)
+    if a == n and b == 0:  # nothing but the sizes is known
+        assert found.p == pytest.approx(exact)
+    assert found.ci95[0] < found.value <= found.ci95[1] <= 1
+
+
+def test_three_against_three_and_sixty_against_sixty() -> None:
+    assert compare(share_estimate(3, 3, 1), share_estimate(0, 3, 2)).p == pytest.approx(0.1)
+    assert compare(share_estimate(60, 60, 1), share_estimate(0, 60, 2)).p < 1e-30
+    assert compare(share_estimate(0, 60, 1), share_estimate(0, 60, 2)).p == 1
+
+
+def test_true_nulls_of_rare_copies_are_rejected_rarely() -> None:
+    rng = np.random.default_rng(9)
+    for rate, pieces in ((0.05, 20), (0.5, 10)):
+        drawn = rng.binomial(pieces, rate, (300, 2))
+        p = [compare(share_estimate(int(a), pieces, 1), share_estimate(int(b), pieces, 2)).p for a, b in drawn]
+        assert np.mean(np.array(p) < 0.05) <= 0.05
+
+
+def test_no_p_is_smaller_than_a_permutation_test_of_these_sizes_allows() -> None:
+    few, fewer = np.full(3, 12.0), np.full(2, 11.0)
+    assert compare(mean_estimate(few), mean_estimate(fewer)).p == pytest.approx(2 / math.comb(5, 2))
+    assert compare(mean_estimate(few), mean_estimate(few - 1)).p == pytest.approx(2 / math.comb(6, 3))
+    assert compare(mean_estimate(few), mean_estimate(few - 1), paired=True).p == pytest.approx(2 / 2**3)
+    apart = mean_estimate(np.arange(3.0), seed=1), mean_estimate(np.arange(3.0) + 1000, seed=2)
+    assert compare(*apart).p == pytest.approx(0.1)
 
 
 # --- comparisons ---

@@ -57,6 +57,7 @@ class Estimate:
     n: int  # pieces
     settings: Mapping[str, Any] = field(default_factory=dict)
     replicates: NDArray[np.float64] | None = None  # (resamples,); None where a difference of values means nothing
+    binary: bool = False  # every piece says 0 or 1: the value is a share of ``n`` pieces
 
 
 @dataclass(frozen=True, slots=True)

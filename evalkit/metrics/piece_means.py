@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics.metric import Estimate, Metric
-from evalkit.statistics.bootstrap import bootstrap_totals, interval
+from evalkit.statistics.bootstrap import bootstrap_totals, interval, share_interval
 
 
 def mean_estimates(
@@ -23,7 +23,9 @@ def mean_estimates(
     """One estimate per column of ``values`` (pieces, metrics): the mean over the pieces where it is not NaN.
 
     A replicate divides the resampled sum by the resampled number of defined values. Values are taken to be
-    non-negative, and at most 1 where the metric's unit is a share. ``n`` is the number of defined values.
+    non-negative, and at most 1 where the metric's unit is a share. ``n`` is the number of defined values. Where they
+    are shares and all 0 or 1, the interval is exact (``share_interval``): no resample of equal pieces tells what a set
+    of more pieces would hold.
     """
     defined = ~np.isnan(values)
     table = np.hstack([np.where(defined, values, 0.0), defined])
@@ -33,20 +35,25 @@ def mean_estimates(
         with np.errstate(invalid="ignore"):  # 0 / 0: no piece of the resample defines it, NaN
             return totals[..., :width] / totals[..., width:]
 
-    value, n = means(table.sum(axis=0)), defined.sum(axis=0)
+    value = means(table.sum(axis=0))
     replicates = means(bootstrap_totals(table, resamples, seed))
     estimates = []
     for i, metric in enumerate(metrics):
-        bounds = (0.0, 1.0) if metric.unit.startswith("share") else (0.0, np.inf)
+        share, column, drawn = metric.unit.startswith("share"), values[defined[:, i], i], replicates[:, i]
+        binary = share and bool(np.isin(column, (0, 1)).all())
+        bounds = (0.0, 1.0) if share else (0.0, np.inf)
         estimates.append(
             Estimate(
                 metric=metric.id,
                 variant="correct",
                 value=float(value[i]),
-                ci95=interval(replicates[:, i], float(value[i]), pieces=int(n[i]), bounds=bounds),
-                n=int(n[i]),
+                ci95=share_interval(int(column.sum()), len(column))
+                if binary
+                else interval(drawn, float(value[i]), pieces=len(column), bounds=bounds),
+                n=len(column),
                 settings=settings or {},
-                replicates=replicates[:, i],
+                replicates=drawn,
+                binary=binary,
             )
         )
     return estimates
