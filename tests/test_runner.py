@@ -24,7 +24,7 @@ from evalkit.music.representations import REPRESENTATIONS
 from generators.adapters.uniform import Uniform
 
 PLUGINS = '''
-import os, signal, sys, time
+import dataclasses, os, signal, sys, time
 import numpy as np
 from evalkit.protocols import GeneratorInfo, fingerprint, piece_rng
 
@@ -93,6 +93,29 @@ class Mute(LifeCycle):
 class Foreign(Good):
     def __init__(self):
         self.info = GeneratorInfo("Foreign", "1", "tablature", "0")
+
+@dataclasses.dataclass(frozen=True)
+class WiderInfo(GeneratorInfo):
+    mood: str = "sad"
+
+class OwnInfo(Good):
+    def __init__(self):
+        self.info = WiderInfo("OwnInfo", "1", "satb", "0")
+
+class NoInfo(Good):
+    info = None
+    def __init__(self): ...
+
+class OddName(Good):
+    def __init__(self):
+        self.info = GeneratorInfo("bad \\udce9 name", "1", "satb", "0")
+
+class OddFields(Good):
+    def __init__(self):
+        self.info = GeneratorInfo("OddFields", "1", "satb", "0", parameters=object())
+
+class OddError(Good):
+    def answer(self, pieces): raise ValueError("bad \\udce9 name")
 
 class Sometimes(Good):
     def answer(self, pieces):
@@ -167,6 +190,11 @@ def test_a_bad_generator_takes_down_its_own_shards_only(place: Path):
         "Segfaults": "its process was killed by SIGSEGV",
         "Sometimes": "1 of 2 shards failed: pieces 4-5: its process was killed by SIGKILL (out of memory?)",
         "NotLoadable": "OSError: no such weights",
+        "OwnInfo": "info must be an evalkit.protocols.GeneratorInfo itself, not WiderInfo",
+        "NoInfo": "info must be an evalkit.protocols.GeneratorInfo itself, not NoneType",
+        "OddName": r"info holds '\udce9', which is no character of Unicode",
+        "OddFields": "TypeError: Object of type object is not JSON serializable",
+        "OddError": r"ValueError: bad \udce9 name",
         "Foreign": "LookupError: info.representation is 'tablature'; there are: pianoroll, satb",
     }
     document = run(place, "Good", *bad, "Mute", "uniform")

@@ -21,7 +21,7 @@ from evalkit.bench.records import sources_checksum
 from evalkit.bench.tasks.task import Payload, Shard
 from evalkit.datasets.download import sha256_of
 from evalkit.errors import UserError
-from evalkit.protocols import CAPABILITIES, Generator, fingerprint
+from evalkit.protocols import CAPABILITIES, Generator, GeneratorInfo, fingerprint
 from evalkit.registry import FROM_FILE, load_generator
 from evalkit.results import to_json
 
@@ -62,9 +62,20 @@ def answer_shard(shard: Shard, generator: Generator) -> Payload | Failure:
 
 
 def describe(generator: Generator) -> Description:
-    """The info of a loaded generator, the capabilities it has, and the code it runs."""
+    """The info of a loaded generator, the capabilities it has, and the code it runs.
+
+    ``UserError`` where its info is not a GeneratorInfo that can be written as JSON.
+    """
+    info = generator.info
+    if type(info) is not GeneratorInfo:  # a subclass may have fields that nobody else knows
+        raise UserError(f"info must be an evalkit.protocols.GeneratorInfo itself, not {type(info).__qualname__}")
+    text = to_json(info.as_dict())
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"info holds {text[error.start]!a}, which is no character of Unicode") from error
     capabilities = tuple(name for name, protocol in CAPABILITIES.items() if isinstance(generator, protocol))
-    return Description(json.loads(to_json(generator.info.as_dict())), capabilities, _code_of(type(generator)))
+    return Description(json.loads(text), capabilities, _code_of(type(generator)))
 
 
 def _code_of(kind: type) -> dict[str, str]:
@@ -102,7 +113,7 @@ def _loaded_below(folder: Path) -> dict[str, str]:
 def reason_of(error: BaseException) -> str:
     """The last line of its traceback; of a user's mistake the sentence alone."""
     text = str(error) if isinstance(error, UserError) else traceback.format_exception_only(error)[-1]
-    line = " ".join(text.split())
+    line = " ".join(text.split()).encode("utf-8", "backslashreplace").decode()  # a lone surrogate cannot be written
     return line if len(line) <= REASON_LENGTH else line[: REASON_LENGTH - 1] + "…"
 
 
