@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from evalkit.bench import runner
+from evalkit.bench.suite import load_suite
 from evalkit.bench.tasks.likelihood import LikelihoodTask, checked_scores, padded
 from evalkit.bench.tasks.task import Context
 from evalkit.datasets.pieces import CorpusPieces
 from evalkit.errors import UserError
 from evalkit.music import pianoroll, satb
+from evalkit.music.midi import write_midi
 from evalkit.results import REFERENCE
 from generators.adapters.uniform import Uniform
 
@@ -70,6 +74,39 @@ def test_every_token_of_every_piece_is_scored_once():
     assert tokens.shape == (2, 128)
     assert tokens[0, :4].tolist() == [72, 67, 60, 48]
     assert mask[0].sum() == 64
+
+
+def test_a_generator_of_another_representation_is_not_asked(tmp_path: Path):
+    """Its vocabulary is another one: numbers on the suite's tokens would mean nothing."""
+    (tmp_path / "music").mkdir()
+    write_midi(chorale("p", 32), tmp_path / "music" / "p.mid")
+    (tmp_path / "gen.py").write_text(
+        """
+import numpy as np
+from evalkit.protocols import GeneratorInfo
+class Rolls:
+    info = GeneratorInfo("rolls", "1", "pianoroll", "0")
+    def load(self, device="cpu"): ...
+    def release(self): ...
+    def __enter__(self): return self
+    def __exit__(self, *exc): ...
+    def token_log_probs(self, tokens, mask=None, *, free_running=False):
+        return np.full(tokens.shape, -1.0)
+class Voices(Rolls):
+    info = GeneratorInfo("voices", "1", "satb", "0")
+"""
+    )
+    (tmp_path / "s.yaml").write_text(
+        "{name: s, data: {folder: music}, representation: satb, resamples: 100, "
+        "tasks: [{task: likelihood}], generators: ['gen.py:Rolls', 'gen.py:Voices']}"
+    )
+    plan = runner.make_plan(load_suite(str(tmp_path / "s.yaml")))
+    document = runner.run(plan, tmp_path / "out", workers=1, timeout=60)
+    found = {(r["generator"], r["metric"]): r for r in document["results"]}
+    assert found["Voices", "nll"]["value"] == 1
+    rolls = found["Rolls", "nll"]
+    assert (rolls["status"], rolls["value"]) == ("not_applicable", None)
+    assert rolls["reason"] == "scores tokens of 'pianoroll', not those of the suite's representation 'satb'"
 
 
 def test_padding_is_at_the_end_and_masked():

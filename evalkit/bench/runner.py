@@ -130,7 +130,7 @@ def run_shards(
         todo = []
         for task in plan.suite.tasks:
             for shard in plan.shards[task.title]:
-                if task.capability not in description.capabilities:
+                if _refusal(task, plan, description) is not None:
                     advance(job.name, shard.stop - shard.start)
                     continue
                 text = record_text(_key_parts(plan.suite, job, description, shard, data, code))
@@ -177,6 +177,11 @@ def _key_parts(
     }
 
 
+def _refusal(task: Task, plan: Plan, description: Description) -> str | None:
+    info = GeneratorInfo(**description.info)
+    return task.refusal(description.capabilities, info, plan.suite.representation)
+
+
 def _reduce(task: Task, plan: Plan, turns: Mapping[str, Turn], records: Path) -> Reduced:
     """The task's results from the generators that answered in full, and the reasons of the others."""
     shards = plan.shards[task.title]
@@ -186,8 +191,8 @@ def _reduce(task: Task, plan: Plan, turns: Mapping[str, Turn], records: Path) ->
     for name, turn in turns.items():
         if turn.broken is not None or turn.description is None:
             without[name] = "failed", turn.broken or "its process ended before it was loaded"
-        elif task.capability not in turn.description.capabilities:
-            without[name] = "not_applicable", f"has no {task.capability}, which the task {task.task!r} needs"
+        elif (refusal := _refusal(task, plan, turn.description)) is not None:
+            without[name] = "not_applicable", refusal
         elif any(shard in turn.failures for shard in shards):
             without[name] = "failed", _failures_in_words(shards, turn.failures)
         else:

@@ -18,7 +18,7 @@ from evalkit.errors import MidiError, UserError
 from evalkit.metrics import likelihood
 from evalkit.music.notes import Piece, quantise
 from evalkit.music.representations import REPRESENTATIONS
-from evalkit.protocols import Generator, ScoresTokens
+from evalkit.protocols import Generator, GeneratorInfo, ScoresTokens
 from evalkit.registry import did_you_mean
 from evalkit.results import REFERENCE
 
@@ -41,6 +41,14 @@ class LikelihoodTask(Task):
 
     def settings(self, limit: int | None) -> dict[str, Any]:
         return {"mode": "teacher_forced", **({} if limit is None else {"limit": limit})}
+
+    def refusal(self, capabilities: Sequence[str], info: GeneratorInfo, representation: str) -> str | None:
+        """The tokens of another representation would be scored as if they were the generator's own."""
+        if info.representation != representation and self.capability in capabilities:
+            return (
+                f"scores tokens of {info.representation!r}, not those of the suite's representation {representation!r}"
+            )
+        return super().refusal(capabilities, info, representation)
 
     def plan(self, seed: int, limit: int | None, inputs: PieceSet, representation: str) -> list[Shard]:
         """Shards that carry their tokens; pieces that the representation cannot say are left out for everybody."""

@@ -103,6 +103,12 @@ class Task(BaseModel):
         """The ids that ``metrics`` stands for; UserError for a name that the task does not know."""
         raise NotImplementedError
 
+    def refusal(self, capabilities: Sequence[str], info: GeneratorInfo, representation: str) -> str | None:
+        """Why a generator cannot be asked in a suite of this representation; None where it can."""
+        if self.capability not in capabilities:
+            return f"has no {self.capability}, which the task {self.task!r} needs"
+        return None
+
     def plan(self, seed: int, limit: int | None, inputs: PieceSet, representation: str) -> list[Shard]:
         raise NotImplementedError
 
