@@ -68,6 +68,18 @@ def test_every_suite_of_ours_is_valid():
             "mine.yaml: tasks[0].metrics: no metric called 'in_scale_ratio'; did you mean in_scale_rate",
         ),
         ("- ngram", "- ngrm", "mine.yaml: generators[0]: no generator called 'ngrm'; did you mean ngram?"),
+        ("task: samples", "task: [samples]", "mine.yaml: tasks[0].task: no task called ['samples']"),
+        ("task: samples", "task: samples, name: ../../../escaped", "mine.yaml: tasks[0].name: string should match"),
+        ("task: samples", "task: samples, name: a/b", "mine.yaml: tasks[0].name: string should match"),
+        ("task: samples", "task: samples, bars: 2", "mine.yaml, line 5: not valid YAML: the key 'bars' is there twice"),
+        ("name: mine", "name: mine\nname: yours", "mine.yaml, line 2: not valid YAML: the key 'name' is there twice"),
+        ("name: mine", "name: mine\ntimeout: .inf", "mine.yaml: timeout: input should be"),
+        ("name: mine", "name: mine\ntimeout: .nan", "mine.yaml: timeout: input should be"),
+        (
+            "name: mine",
+            "name: mine\ntimeout: 1.0e+12",
+            "mine.yaml: timeout: input should be less than or",
+        ),
         ("- ngram", "- gen.py:Mine", "mine.yaml: generators[0]: gen.py: no such file"),
         ("- ngram", "- {name: x}", "mine.yaml: generators[0] needs the key 'generator'"),
         ("- ngram", "- 7", "mine.yaml: generators[0] must be a mapping"),
@@ -89,6 +101,14 @@ def test_a_mistake_is_one_sentence_that_names_file_and_key(old, new, sentence):
     message = str(caught.value)
     assert message.startswith(sentence)
     assert "\n" not in message
+
+
+def test_a_merged_key_may_be_said_anew():
+    """What YAML's ``<<`` brings is no key that is there twice."""
+    shared = "{<<: &base {task: samples, pieces: 40, bars: 8}, bars: 4, name: four (4)}"
+    text = GOOD.replace("{task: samples, pieces: 40, bars: 8, metrics: [in_scale_rate]}", shared)
+    (task,) = parse(text).tasks
+    assert (task.bars, task.title) == (4, "four (4)")
 
 
 def test_a_metric_of_any_name_may_stand_alone():

@@ -6,7 +6,7 @@
     representation: satb
     seed: 0
     resamples: 1000                # of the bootstrap
-    timeout: 600                   # seconds that one shard may take
+    timeout: 600                   # seconds that one shard may take, a week at most
     tasks:
       - {task: samples, pieces: 60, bars: 8, metrics: all}
     generators:
@@ -28,6 +28,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from evalkit.bench.tasks import TASKS, Task
+from evalkit.bench.tasks.task import NAME
 from evalkit.errors import UserError
 from evalkit.music.representations import REPRESENTATIONS
 from evalkit.registry import did_you_mean, generator_names
@@ -36,7 +37,7 @@ from evalkit.results import REFERENCE
 M = TypeVar("M", bound=BaseModel)
 
 STRICT = ConfigDict(extra="forbid", frozen=True)
-DISPLAY_NAME = re.compile(r"\w[\w .+()=-]{0,59}")  # it names a folder of samples, and a row of a table
+LONGEST_TIMEOUT = 7 * 24 * 3600.0  # seconds
 
 
 class Data(BaseModel):
@@ -82,7 +83,7 @@ class Suite(BaseModel):
     representation: str
     seed: int = Field(0, ge=0)
     resamples: int = Field(1000, ge=100)
-    timeout: float = Field(600, gt=0)
+    timeout: float = Field(600, gt=0, le=LONGEST_TIMEOUT, allow_inf_nan=False)
     tasks: tuple[Any, ...] = Field(min_length=1)  # of Task; which one, the key "task" says
     generators: tuple[Any, ...] = ()  # of GeneratorEntry
     text: str = Field("", exclude=True)
@@ -154,9 +155,25 @@ def choose_generators(suite: Suite, names: Sequence[str]) -> Suite:
     return suite.model_copy(update={"generators": tuple(chosen)})
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice, of which YAML's loader would quietly take the second."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark
+                    )
+                seen.add((key.tag, key.value))
+        return node
+
+
 def _read_yaml(text: str, file: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}" if mark else ""
@@ -169,7 +186,7 @@ def _task(entry: Any, file: str, where: str) -> Task:
     kind = _mapping(entry, file, where).get("task")
     if kind is None:
         raise UserError(f"{file}: {where} needs the key 'task'{did_you_mean('task', TASKS)}")
-    if kind not in TASKS:
+    if not isinstance(kind, str) or kind not in TASKS:
         raise UserError(f"{file}: {where}.task: no task called {kind!r}{did_you_mean(str(kind), list(TASKS))}")
     task = _checked(TASKS[kind], entry, file, where)
     try:
@@ -194,7 +211,7 @@ def _entry(entry: Any, file: str, where: str, folder: Path) -> GeneratorEntry:
             f"{file}: {where}: no generator called {generator!r}{did_you_mean(generator, generator_names())}"
         )
     name = name if name is not None else generator.rpartition(":")[2]
-    if not isinstance(name, str) or not DISPLAY_NAME.fullmatch(name) or name == REFERENCE:
+    if not isinstance(name, str) or not re.fullmatch(NAME, name) or name == REFERENCE:
         raise UserError(
             f"{file}: {where}.name: {name!r} cannot name a generator: use at most 60 letters, digits, spaces and "
             f"_ . + ( ) = -, begin with a letter or digit, and leave {REFERENCE!r} to the reference"

@@ -26,6 +26,8 @@ from evalkit.music.notes import Piece
 from evalkit.protocols import Generator, GeneratorInfo
 from evalkit.results import Comparison, Result
 
+NAME = r"\w[\w .+()=-]{0,59}"  # of tasks and generators in a suite: they become parts of file names
+
 Payload = dict[str, NDArray[Any]]  # the answer to one shard: named arrays, no objects
 
 
@@ -77,7 +79,7 @@ class Task(BaseModel):
     capability: ClassVar[str]  # a name in evalkit.protocols.CAPABILITIES
 
     task: str
-    name: str = ""  # in results; the kind of task where not given
+    name: str = Field("", pattern=f"^({NAME})?$")  # in results; the kind of task where not given
     metrics: tuple[str, ...] = ("all",)  # ids, families or "all"
     variant: Literal["correct", "published", "both"] = "correct"
     shard_size: int = Field(16, ge=1)
