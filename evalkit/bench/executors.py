@@ -38,6 +38,9 @@ WORKER_ENVIRONMENT = {
 }
 
 
+PATH_VARIABLES = ("EVALKIT_CACHE", "EVALKIT_DATA_MIRROR")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
     """One generator: how to make it (``spec`` and ``defaults`` of ``registry.load_generator``), and where it runs."""
@@ -152,13 +155,19 @@ def _start(job: Job, timeout: float, folder: Path) -> _Worker:
         stdout=2,  # what a generator prints is no part of our output
         pass_fds=[theirs.fileno()],
         cwd=folder,
-        env={**WORKER_ENVIRONMENT, **os.environ},
+        env=worker_environment(os.environ),
         start_new_session=True,
     )
     theirs.close()
     with suppress(BrokenPipeError):  # died at once: the end of its pipe will tell
         ours.send((job, timeout))
     return _Worker(job, process, ours, time.monotonic() + timeout)
+
+
+def worker_environment(ours: Mapping[str, str]) -> dict[str, str]:
+    """Ours, with folders that are the same ones in a worker, which runs elsewhere."""
+    folders = {name: str(Path(ours[name]).expanduser().absolute()) for name in PATH_VARIABLES if ours.get(name)}
+    return {**WORKER_ENVIRONMENT, **ours, **folders}
 
 
 def _patience(floor: _Floor) -> float:
