@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from evalkit.bench.cli import DEVICE
 from evalkit.bench.provenance import provenance
 from evalkit.bench.terminal import number, print_table
 from evalkit.cli import main
@@ -61,6 +62,36 @@ def test_a_run_prints_its_table_and_writes_its_results(place: Path, capfd: pytes
     assert json.loads((place / "out" / "figures.json").read_text())["pitch_cells"].keys() == {"reference", "uniform"}
 
 
+def test_broken_files_are_named(place: Path, capfd: pytest.CaptureFixture[str]):
+    (place / "music" / "broken.mid").write_bytes(b"MThd, and then nothing")
+    assert run("tiny.yaml", "--out", "out", "--workers", "1") == 0
+    said = capfd.readouterr().err
+    assert "pieces left out of the reference: 1\n" in said
+    assert f"  {place / 'music' / 'broken.mid'}: " in said
+
+
+@pytest.mark.parametrize("variable", ["EVALKIT_DATA_MIRROR", "EVALKIT_CACHE"])
+def test_relative_folders_of_data_are_the_same_in_workers(
+    place: Path, variable: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    """Workers run in the suite's folder, which is not the one that the command was given in."""
+    (place / "gen.py").write_text(
+        f"import os\nclass Tells:\n    def __init__(self):\n        raise RuntimeError(os.environ[{variable!r}])\n"
+    )
+    (place / "elsewhere").mkdir()
+    monkeypatch.chdir(place / "elsewhere")
+    monkeypatch.setenv(variable, "data")
+    assert run("../tiny.yaml", "--generators", "../gen.py:Tells", "--out", "out") == 1
+    document = json.loads((place / "elsewhere" / "out" / "results.json").read_text())
+    (reason,) = {r["reason"] for r in document["results"] if r["generator"] == "Tells"}
+    assert reason == f"RuntimeError: {place / 'elsewhere' / 'data'}"
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1", "mps"])
+def test_devices_that_there_are(device: str):
+    assert DEVICE.fullmatch(device)
+
+
 def test_a_failed_generator_is_a_finding(place: Path, capfd: pytest.CaptureFixture[str]):
     assert run("tiny.yaml", "--generators", "uniform,gen.py:Broken", "--out", "out", "--limit", "1") == 1
     printed = " ".join(capfd.readouterr().out.split())
@@ -86,6 +117,8 @@ def test_all_generators_may_fail_and_the_reference_still_stands(place: Path, cap
         (["tiny.yaml", "--out", "tiny.yaml"], "'--out'"),
         (["tiny.yaml"], "missing option '--out'"),
         (["tiny.yaml", "--out", "out", "--limit", "0"], "'--limit'"),
+        *[(["tiny.yaml", "--out", "out", "--timeout", t], "'--timeout'") for t in ("inf", "nan", "1e12", "0", "-1")],
+        *[(["tiny.yaml", "--out", "out", "--device", d], "'--device'") for d in ("banana", "cuda:", "cuda:one", "")],
         (["typo.yaml", "--out", "out"], "typo.yaml: unknown key 'pices' in tasks[0]; did you mean pieces?"),
         (["syntax.yaml", "--out", "out"], "syntax.yaml, line 3"),
         (["metric.yaml", "--out", "out"], "did you mean polyphonic_rate"),

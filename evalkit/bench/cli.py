@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
+
+
+def _checked_device(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not DEVICE.fullmatch(value):
+        raise click.BadParameter(f"{value!r} is none of auto, cpu, cuda, cuda:N and mps.")
+    return value
+
+
+def _checked_timeout(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    from evalkit.bench.suite import LONGEST_TIMEOUT
+
+    if value is not None and not 0 < value <= LONGEST_TIMEOUT:  # NaN is not either
+        raise click.BadParameter(f"{value:g} is not above 0 and at most {LONGEST_TIMEOUT:g} seconds (a week).")
+    return value
 
 
 @click.command()
@@ -19,8 +36,15 @@ import click
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N pieces per generator and task.")
 @click.option("--seed", type=click.IntRange(0), help="Instead of the suite's seed.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Worker processes [default: one per CPU core].")
-@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1 ...")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For one shard.")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    callback=_checked_device,
+    help="auto, cpu, cuda, cuda:N or mps.",
+)
+@click.option("--timeout", type=float, metavar="SECONDS", callback=_checked_timeout, help="For one shard.")
 def run(
     suite: str,
     generators: str | None,
@@ -63,6 +87,11 @@ def run(
             advance=advance,
         )
     print_table(document)
+    unreadable = document["provenance"].get("unreadable", [])
+    if unreadable:
+        click.echo(f"pieces left out of the reference: {len(unreadable)}", err=True)
+        for line in unreadable:
+            click.echo(f"  {line}", err=True)
     click.echo(f"results, samples and records are in {out}", err=True)
     return 1 if any(result["status"] == "failed" for result in document["results"]) else 0
 
