@@ -71,6 +71,52 @@ def test_densities_are_scipys(centre, spread, n):
         assert kl_divergence(a, b) == pytest.approx(rel_entr(p, q).sum() * step, rel=2e-3)
 
 
+@pytest.mark.parametrize("far", [30, 100, 300, 1000, 3000])
+@pytest.mark.parametrize("who", ["first", "second", "both"])
+def test_one_far_piece_does_not_blur_the_others(far, who):
+    """scipy's densities on a grid of 0.05 or less near the mass, whatever the range."""
+    a, b = sample(1, 200), sample(2, 200, 0.5)
+    if who != "second":
+        a[0] = far
+    if who != "first":
+        b[0] = far
+    assert overlap(a, b) == pytest.approx(fine_overlap(a, b), abs=0.02)
+
+
+def fine_overlap(a, b):
+    grid = np.unique(np.concatenate([np.arange(-8, 10, 0.02), np.arange(-2000, 6000, 2.0), np.arange(0, 4000, 0.5)]))
+    return np.trapezoid(np.minimum(scipy.stats.gaussian_kde(a)(grid), scipy.stats.gaussian_kde(b)(grid)), grid)
+
+
+@pytest.mark.parametrize("far", [1e6, 1e9])
+def test_a_piece_beyond_any_grid_leaves_the_others_as_they_are(far):
+    a, b = sample(1, 200), sample(2, 200, 0.5)
+    whole, far_from_both = overlap(a, b), overlap(np.append(a, far), b)
+    assert far_from_both < 0.01 < whole  # one kernel for all, as wide as far: scipy's too
+    assert overlap(a, a + far) < 1e-3
+    assert overlap(np.append(a, far), np.append(a, far)) == pytest.approx(1)
+
+
+def test_a_far_piece_is_resampled_with_kernels_of_both_widths():
+    """Draws without the far piece have a narrow kernel, and the grid must resolve it."""
+    rng = np.random.default_rng(3)
+    rows = np.zeros((40, WIDTH))
+    rows[:, columns("pitch_range")] = rng.normal(0, 1, (40, 1))
+    ours = rng.normal(0.5, 1, (40, 1))
+    theirs = table_of(rows)
+    candidate = table_of(np.zeros((40, WIDTH)))
+    candidate.rows[:, columns("pitch_range")] = ours
+    candidate.rows[0, columns("pitch_range")] = 500
+    found = by_metric(estimate(candidate, theirs, resamples=60, seed=5, reference_seed=6))["pitch_range_overlap"]
+    candidate.rows[0, columns("pitch_range")] = 0
+    near = by_metric(estimate(candidate, theirs, resamples=60, seed=5, reference_seed=6))["pitch_range_overlap"]
+    drawn = np.concatenate(list(resample_weights(40, 60, 5)))
+    without = drawn[:, 0] == 0
+    assert 5 < without.sum() < 50
+    assert found.replicates[without] == pytest.approx(near.replicates[without], abs=0.01)
+    assert (found.replicates[~without] < 0.5).all()
+
+
 def test_a_shifted_copy_is_not_the_same_set():
     """MGEval lays a grid of its own over each sample, and both densities look alike on their own grids."""
     a = sample(1, 100)
@@ -98,9 +144,29 @@ def test_overlap_and_divergence_are_bounded(a, b):
 
 
 @pytest.mark.parametrize("constant", [[], [2.0], [2.0, 2.0, 2.0]])
-def test_what_does_not_vary_has_no_density(constant):
+def test_a_point_and_a_density_cannot_be_compared(constant):
     assert math.isnan(overlap(np.array(constant), sample(1)))
     assert math.isnan(kl_divergence(sample(1), np.array(constant)))
+
+
+def test_two_points_are_the_same_or_not():
+    two, also_two, five = np.full(3, 2.0), np.full(9, 2.0 + 1e-15), np.full(4, 5.0)
+    assert (overlap(two, also_two), kl_divergence(two, also_two)) == (1, 0)
+    assert (overlap(two, five), kl_divergence(two, five)) == (0, math.inf)
+    assert math.isnan(overlap(two[:1], two))  # one distance does not say that it never varies
+
+
+def test_sets_in_which_every_piece_is_the_same():
+    ours, theirs = random_table(1, 20), random_table(2, 25)
+    ours.rows[:, columns("pitch_range")] = theirs.rows[:, columns("pitch_range")] = 12
+    ours.rows[:, columns("pitch_count")], theirs.rows[:, columns("pitch_count")] = 7, 9
+    ours.rows[:, columns("notes_per_bar")] = theirs.rows[0, columns("notes_per_bar")]
+    found = by_metric(estimate(ours, theirs, resamples=20))
+    same, other = found["pitch_range_overlap"], found["pitch_count_overlap"]
+    assert (same.value, same.ci95, found["pitch_range_kl"].value) == (1, (1, 1), 0)
+    assert (other.value, other.ci95, found["pitch_count_kl"].value) == (0, (0, 0), math.inf)
+    assert found["pitch_count_kl"].ci95 == (math.inf, math.inf)
+    assert 0 < found["notes_per_bar_overlap"].value < 1  # distances vary where one of the sets does
 
 
 # --- estimates -------------------------------------------------------------------------------------------------------
