@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import math
 import re
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +34,11 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 INK, FAINT = "#1b1f24", "#c9ced6"  # the page exchanges these for its own text and line colours
 NARROW, WIDE = 3.4, 7.0  # inches: one column, two columns
+SMALL = 7.5  # points: the legend's text
+FALLBACK_FONTS = (  # for names in scripts that DejaVu Sans lacks, where they are installed
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "IPAexGothic", "WenQuanYi Zen Hei", "Droid Sans Fallback",
+    "Hiragino Sans", "Yu Gothic", "Malgun Gothic", "Arial Unicode MS", "Noto Sans Devanagari", "Noto Sans Thai",
+)  # fmt: skip
 BIN = 2  # pitches in a bin, odd pitch first, as in ES-Net's Fig. 3
 
 
@@ -72,14 +79,16 @@ def pitch_histogram(cells: Mapping[str, NDArray[np.float64]], look: Mapping[str,
     first, last = int(occupied[0]), int(occupied[-1])
     bins = np.arange(first, last + 1)
     systems = [s for s in shares if s != REFERENCE]
-    with _canvas(WIDE, 3.0 + 0.16 * math.ceil(len(shares) / 4)) as (figure, axes):
+    names = short_names(systems, 26)
+    ncols = _legend_columns([REFERENCE, *names.values()])
+    with _canvas(WIDE, 3.0 + 0.16 * math.ceil(len(shares) / ncols)) as (figure, axes):
         if REFERENCE in shares:
             axes.bar(bins, 100 * shares[REFERENCE][first : last + 1], width=0.92, color=FAINT, label="reference")
         for system in systems:
             style = look[system]
             axes.plot(
                 bins, 100 * shares[system][first : last + 1], color=style.colour, linestyle=style.dash,
-                marker=style.marker, markersize=3.5, linewidth=1.3, label=_legend_name(system),
+                marker=style.marker, markersize=3.5, linewidth=1.3, label=_plain(names[system]),
             )  # fmt: skip
         ticks = [b for b in range(first, last + 1) if b > 0 and (2 * b - 1) // 12 != (2 * b + 1) // 12]
         axes.set_xticks(ticks, [pitch_name((2 * b + 1) // 12 * 12) for b in ticks])
@@ -90,7 +99,11 @@ def pitch_histogram(cells: Mapping[str, NDArray[np.float64]], look: Mapping[str,
         handles, labels = axes.get_legend_handles_labels()
         order = sorted(range(len(labels)), key=lambda i: labels[i] != REFERENCE)
         figure.legend(
-            [handles[i] for i in order], [labels[i] for i in order], loc="outside upper left", ncols=4, frameon=False
+            [handles[i] for i in order],
+            [labels[i] for i in order],
+            loc="outside upper left",
+            ncols=ncols,
+            frameon=False,
         )
         ends = f"{pitch_name(max(2 * first - 1, 0))} to {pitch_name(min(2 * last, 127))}"
         words = f"Share of note cells in each two-semitone bin, {ends}"
@@ -116,7 +129,8 @@ def intervals(table: Table, place: int, look: Mapping[str, Look], name: str) -> 
                 _draw_reference(axes, row.cells[place].result, finite[row.system])
         for height, row in enumerate(reversed(systems)):
             _draw_system(axes, height, row.cells[place].result, look[row.generator], column.decimals)
-        axes.set_yticks(range(len(systems)), [_legend_name(row.system, 20) for row in reversed(systems)])
+        names = short_names([row.system for row in systems], 20)
+        axes.set_yticks(range(len(systems)), [_plain(names[row.system]) for row in reversed(systems)])
         axes.set_ylim(-0.6, len(systems) - 0.4)
         axes.margins(x=0.08)
         axes.locator_params(axis="x", nbins=4, integer=column.decimals == 0)
@@ -164,8 +178,43 @@ def _ends(ci95: tuple[float, float] | None, value: float) -> tuple[float, float]
     return (low if math.isfinite(low) else value), (high if math.isfinite(high) else value)
 
 
-def _legend_name(system: str, longest: int = 26) -> str:
-    return _plain(system if len(system) <= longest else f"{system[: longest - 1].rstrip()}…")
+def short_names(systems: Sequence[str], longest: int) -> dict[str, str]:
+    """Names of at most ``longest`` characters, all different: long ones lose their middle, or get a number."""
+    head = longest // 2
+    cut = {s: s if len(s) <= longest else f"{s[:head]}…{s[head + 1 - longest :]}" for s in systems}
+    taken = Counter(cut.values())
+    number = 0
+    for system in cut:
+        if len(system) > longest and taken[cut[system]] > 1:
+            name = cut[system]
+            while name in taken:
+                number += 1
+                mark = f"… ({number})"
+                name = system[: longest - len(mark)] + mark
+            taken[name] = 1
+            cut[system] = name
+    return cut
+
+
+def _legend_columns(labels: Sequence[str]) -> int:
+    """As many columns, four at most, as the widest of the labels lets stand side by side in a wide figure."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        font = FontProperties(family=_fonts(), size=SMALL)
+        widest = max(TextPath((0, 0), label, prop=font, usetex=False).get_extents().width for label in labels)
+    beside = 5 * SMALL  # the line, its distance from the text and that from the next column
+    return max(1, min(4, int((72 * WIDE - beside) // (widest + beside))))
+
+
+def _fonts() -> list[str]:
+    """DejaVu Sans ships with matplotlib: the same figure on every machine, but for scripts that it lacks."""
+    from matplotlib.font_manager import fontManager
+
+    installed = set(fontManager.get_font_names())
+    return ["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in installed)]
 
 
 def _plain(text: str) -> str:
@@ -183,7 +232,7 @@ def _canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
         "pdf.fonttype": 42,
         "svg.fonttype": "none",
         "svg.hashsalt": "evalkit",
-        "font.family": "DejaVu Sans",  # ships with matplotlib: the same figure on every machine
+        "font.family": _fonts(),
         "font.size": 8,
         "axes.edgecolor": INK,
         "axes.labelcolor": INK,
@@ -193,10 +242,11 @@ def _canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.linewidth": 0.7,
-        "legend.fontsize": 7.5,
+        "legend.fontsize": SMALL,
         "text.parse_math": False,  # a name may hold dollars
     }
-    with mpl.rc_context(settings):
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # an empty box; the page has the name in full
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots()
 
@@ -213,5 +263,6 @@ def inline(drawing: Drawing) -> str:
     svg = drawing.svg[drawing.svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{drawing.name}-", svg)
-    svg = svg.replace(INK, "currentColor").replace(FAINT, "var(--rule)").replace("font-family: 'DejaVu Sans'; ", "")
+    svg = svg.replace(INK, "currentColor").replace(FAINT, "var(--rule)")
+    svg = re.sub("font-family: 'DejaVu Sans'[^;\"]*; ", "", svg)
     return re.sub(r'(<svg [^>]*?)width="[^"]*" height="[^"]*"', r'\1aria-hidden="true"', svg, count=1)

@@ -309,6 +309,66 @@ def test_a_metric_without_a_finite_value_has_no_figure(tmp_path: Path) -> None:
     assert figures.intervals(table, 0, figures.looks(["a", "b"]), "x") is None
 
 
+LONG = [f"a very long system name of the same laboratory, number {i}, that ends alike" for i in range(15)]
+
+
+@given(st.sets(st.text("ab…", min_size=1, max_size=45), max_size=30), st.sampled_from([20, 26]))
+def test_short_names_stay_different(names: set[str], longest: int) -> None:
+    found = figures.short_names([*names, *LONG], longest)
+    assert len(set(found.values())) == len(names) + len(LONG)
+    assert all(len(short) <= longest for short in found.values())
+    assert all(found[name] == name for name in names if len(name) <= longest)
+
+
+def test_a_number_avoids_a_name_that_is_already_so() -> None:
+    taken = "a very long system na… (1)"
+    found = figures.short_names([*LONG[:2], taken], 26)
+    assert [*found.values()] == ["a very long system na… (2)", "a very long system na… (3)", taken]
+
+
+def test_long_names_are_cut_in_the_middle() -> None:
+    assert figures.short_names(["transformer-large-seed-1-step-90000"], 20) == {
+        "transformer-large-seed-1-step-90000": "transforme…tep-90000"
+    }
+
+
+@pytest.mark.parametrize("names", [LONG, ["W" * 26 + str(i) for i in range(9)], list("abcdefg"), ["音楽" * 12, "音"]])
+def test_the_legend_stays_within_the_figure_and_nobody_is_warned(
+    names: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    drawn = []
+    original = figures._drawing
+
+    def keep(figure, *words):
+        (legend,) = figure.legends
+        drawing = original(figure, *words)
+        figure.set_dpi(72)  # the PDF's
+        drawn.append(legend.get_window_extent().x1)
+        labels = [text.get_text() for text in legend.get_texts()]
+        assert len(set(labels)) == len(names) + 1
+        return drawing
+
+    monkeypatch.setattr(figures, "_drawing", keep)
+    cells = {name: figures.np.ones(128) for name in [REFERENCE, *names]}
+    figures.pitch_histogram(cells, figures.looks(names), "h")
+    assert 0 < drawn[0] <= 72 * figures.WIDE
+    assert capfd.readouterr().err == ""
+
+
+def test_glyphs_come_from_another_font_where_one_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rare = "\u2a3c\ue0d6"  # STIX, which matplotlib brings, has the second; DejaVu Sans has not
+    cells, look = {rare: figures.np.ones(128)}, figures.looks([rare])
+    monkeypatch.setattr(figures, "FALLBACK_FONTS", ("no such font",))
+    without = figures.pitch_histogram(cells, look, "h")
+    monkeypatch.setattr(figures, "FALLBACK_FONTS", ("no such font", "STIXNonUnicode"))
+    with_one = figures.pitch_histogram(cells, look, "h")
+    assert without is not None
+    assert with_one is not None
+    assert b"STIXNonUnicode" in with_one.pdf
+    assert b"STIX" not in without.pdf
+    assert "DejaVu" not in figures.inline(with_one)
+
+
 # ---- piano rolls -------------------------------------------------------------------------------------------------
 
 
