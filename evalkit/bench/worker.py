@@ -84,7 +84,7 @@ def _code_of(kind: type) -> dict[str, str]:
     Those are the whole top-level packages of the class and its ancestors (evalkit's own are in every key already);
     of a generator from a file all loaded modules that lie in the file's folder or below.
     """
-    code = {name: str(sys.modules[name].__version__) for name in LIBRARIES if name in sys.modules}
+    code = {name: str(getattr(sys.modules[name], "__version__", "")) for name in LIBRARIES if name in sys.modules}
     from_files = {name for name in sys.modules if name.startswith(FROM_FILE)}
     tops = {ancestor.__module__.partition(".")[0] for ancestor in kind.__mro__} - from_files
     for top in sorted(tops - {"evalkit", *LIBRARIES, *sys.stdlib_module_names}):
