@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import UserError
-from evalkit.results import REFERENCE, SCHEMA, Comparison, Result
+from evalkit.results import REFERENCE, SCHEMA, Comparison, Result, sample_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +156,8 @@ def _pitch_cells(file: Path, figures: Mapping[str, Any]) -> dict[str, NDArray[np
 
 
 def _samples(folder: Path, generators: Mapping[str, None]) -> dict[str, tuple[Path, ...]]:
-    """Sample files under the generators' own names; a folder cannot be called by a name with a slash."""
-    names = {name.replace("/", "_"): name for name in generators}
+    """Sample files under the generators' own names, of which ``sample_name`` made the folders."""
+    names = {sample_name(name): name for name in generators}
     folders = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
     found = {names.get(p.name, p.name): tuple(sorted(p.glob("*.mid"))) for p in folders}
     order = {name: position for position, name in enumerate(generators)}

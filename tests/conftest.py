@@ -14,7 +14,15 @@ import pytest
 
 from evalkit.music.midi import write_midi
 from evalkit.music.notes import Piece, note_array
-from evalkit.results import REFERENCE, Comparison, Result, results_document, to_json, write_atomically
+from evalkit.results import (
+    REFERENCE,
+    Comparison,
+    Result,
+    results_document,
+    sample_name,
+    to_json,
+    write_atomically,
+)
 
 NASTY = "<b>bold</b> & 100% $x_1$ #{~}^\\ with a name that goes on for longer than anybody would like it to"
 SYSTEMS = ("es-net", "coconet", "orderless-nade", "ngram", NASTY)
@@ -133,7 +141,7 @@ def write_run() -> Callable[..., Path]:
         write_atomically(folder / "figures.json", to_json(figures))
         for system in (REFERENCE, "es-net", "coconet", NASTY):
             for name in ("bwv_1", "bwv_2") if system != NASTY else ("own <piece>",):
-                out = folder / "samples" / system.replace("/", "_") / f"{name}.mid"
+                out = folder / "samples" / sample_name(system) / f"{name}.mid"
                 out.parent.mkdir(parents=True, exist_ok=True)
                 write_midi(_chorale(rng, name, bars), out)
         return folder
