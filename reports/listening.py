@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote  # evalkit.results.sample_name quotes as addresses do
 
 from evalkit.errors import UserError
 from evalkit.music.midi import read_midi
@@ -52,7 +53,7 @@ def sample_groups(records: Sequence[Record], out: Path) -> tuple[list[SampleGrou
     sounds, silence = _sounds(readable, out)
     pitches = pitch_range(pieces)
     samples = [
-        Sample(system, path.stem, draw(piece, pitches), sound, record.label)
+        Sample(system, unquote(path.stem), draw(piece, pitches), sound, record.label)
         for (record, system, path), piece, sound in zip(readable, pieces, sounds, strict=True)
     ]
     return _grouped(samples), notes + silence

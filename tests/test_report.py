@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from evalkit.errors import UserError
 from evalkit.music.midi import write_midi
 from evalkit.music.notes import Piece, Tempo, note_array
-from evalkit.results import REFERENCE, Comparison, Result, results_document, to_json, write_atomically
+from evalkit.results import REFERENCE, Comparison, Result, results_document, sample_name, to_json, write_atomically
 from reports import figures, pianorolls
 from reports.cli import report
 from reports.comparison import split, tables
@@ -94,6 +94,17 @@ def test_wrong_pitch_cells_name_the_generator(tmp_path: Path) -> None:
     (run / "figures.json").write_text('{"pitch_cells": {"a": [1, 2]}}')
     with pytest.raises(UserError, match=r"pitch_cells\.a must be 128 counts"):
         read_records([run])
+
+
+def test_generators_with_like_names_keep_their_own_samples(tmp_path: Path) -> None:
+    names = ["p/x", "p_x", "p%2Fx", "without"]
+    folder(tmp_path, [result(name, 0.5) for name in names])
+    for name in names[:3]:
+        sample = tmp_path / "samples" / sample_name(name) / "one.mid"
+        sample.parent.mkdir(parents=True)  # fails where two share a folder
+        sample.write_text(name)
+    (record,) = read_records([tmp_path])
+    assert {name: path.read_text() for name, (path,) in record.samples.items()} == {name: name for name in names[:3]}
 
 
 def test_infinity_and_undefined_values_survive_the_file(tmp_path: Path) -> None:
