@@ -238,7 +238,7 @@ def result_of(
         unit=described.unit,
         direction=described.direction,
         settings={**shared, **estimate.settings},
-        reason="undefined for every piece of this set" if undefined else None,
+        reason="undefined on this set (see the metric's definition)" if undefined else None,
     )
 
 
@@ -262,9 +262,16 @@ def comparisons_of(
     ]
     if closer:
         groups.append(("value", "higher", [(name, REFERENCE) for name in candidates]))
+
+    def of_the_same_pieces(left: str, right: str) -> bool:
+        return right != REFERENCE and paired[left] == paired[right]
+
     found: list[Comparison] = []
     for of, direction, pairs in groups:
-        differences = [compare(known[a], known[b], direction=direction, reference=reference) for a, b in pairs]
+        differences = [
+            compare(known[a], known[b], direction=direction, reference=reference, paired=of_the_same_pieces(a, b))
+            for a, b in pairs
+        ]
         found += [
             Comparison(
                 suite=suite,
@@ -277,7 +284,7 @@ def comparisons_of(
                 ci95=None if np.isnan(d.ci95).any() else d.ci95,
                 p=d.p,
                 p_holm=float(corrected),
-                paired=right != REFERENCE and paired[left] == paired[right],
+                paired=of_the_same_pieces(left, right),
                 settings={**shared, "of": of},
             )
             for (left, right), d, corrected in zip(pairs, differences, holm([d.p for d in differences]), strict=True)
