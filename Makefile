@@ -10,7 +10,9 @@ JOBS ?= 2
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo system-audio
-	$(BIN)/evalkit run demo --out demo-report/run --workers $(JOBS)
+	$(BIN)/evalkit generators sample ngram --n 60 --bars 8 --seed 1 --out demo-report/midi-folder
+	$(BIN)/evalkit run demo --out demo-report/run --workers $(JOBS) \
+		--generators "held-out Bach,ngram,shuffled-notes,uniform,copycat,demo-report/midi-folder"
 	$(BIN)/evalkit report demo-report/run --out demo-report
 	@echo "open demo-report/index.html"
 

@@ -147,3 +147,13 @@ def test_generators_of_the_command_line_are_entries_names_or_files(tmp_path: Pat
     ):
         with pytest.raises(UserError, match=sentence):
             choose_generators(parse(GOOD), names)
+
+
+def test_a_folder_of_midi_can_be_chosen(tmp_path, monkeypatch):
+    (tmp_path / "their midi").mkdir()
+    monkeypatch.chdir(tmp_path)
+    (entry,) = choose_generators(parse(GOOD), ["./their midi"]).generators
+    assert entry.name == "their midi"
+    assert entry.spec == {"generator": "midi-folder", "folder": str(tmp_path / "their midi")}
+    with pytest.raises(UserError, match=r"no generator called '\./nowhere'"):
+        choose_generators(parse(GOOD), ["./nowhere"])

@@ -31,7 +31,11 @@ def _checked_timeout(context: click.Context, parameter: click.Parameter, value: 
 
 @click.command()
 @click.argument("suite", metavar="SUITE|FILE")
-@click.option("--generators", metavar="A,B", help="Only these: names in the suite, registered names or file.py:Class.")
+@click.option(
+    "--generators",
+    metavar="A,B",
+    help="Only these: names in the suite, registered names, file.py:Class, or folders of MIDI (DIR/).",
+)
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where everything goes.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N pieces per generator and task.")
 @click.option("--seed", type=click.IntRange(0), help="Instead of the suite's seed.")

@@ -139,12 +139,20 @@ def parse_suite(text: str, file: str, folder: Path) -> Suite:
 
 
 def choose_generators(suite: Suite, names: Sequence[str]) -> Suite:
-    """The suite with these generators only: names of its entries, else registered names or ``file.py:Class``."""
+    """The suite with these generators only: names of its entries, else registered names, ``file.py:Class`` or folders.
+
+    A folder of MIDI files (written with a "/", so that it cannot be mistaken) stands for ``midi-folder`` on it.
+    """
     entries = {entry.name: entry for entry in suite.generators}
     chosen = []
     for name in names:
         if name in entries:
             chosen.append(entries[name])
+            continue
+        if "/" in name and Path(name).is_dir():
+            folder = Path(name).absolute()
+            entry = {"name": folder.name, "generator": "midi-folder", "folder": str(folder)}
+            chosen.append(_entry(entry, "--generators", name, Path.cwd()))
             continue
         if not _is_file(name) and name not in generator_names():
             raise UserError(
