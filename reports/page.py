@@ -119,6 +119,7 @@ def verdict(table: Table) -> list[str]:
         return []
     winners: dict[str, list[str]] = {}
     undecided = []
+    places = range(len(table.columns))
     for place, column in enumerate(table.columns):
         name = f"{column.title}{_detail(column.variant)}"
         winner = next((row.system for row in table.rows if row.cells[place].clear), None)
@@ -129,11 +130,12 @@ def verdict(table: Table) -> list[str]:
     sentences = [f"{system} is clearly best on {_listed(names)}." for system, names in winners.items()]
     if undecided:
         sentences.append(f"On {_listed(undecided)} the best two systems are not shown to differ.")
+    of_best = [{letter for row in table.rows if row.cells[i].best for letter in row.cells[i].letters} for i in places]
     for row in table.rows:
         behind = [
-            f"{column.title}{_detail(column.variant)}"
-            for column, cell in zip(table.columns, row.cells, strict=True)
-            if cell.letters and "a" not in cell.letters
+            f"{table.columns[i].title}{_detail(table.columns[i].variant)}"
+            for i in places
+            if row.cells[i].letters and of_best[i] and not of_best[i] & set(row.cells[i].letters)
         ]
         if behind and row.system not in winners:
             sentences.append(f"{row.system} is clearly worse than the best on {_listed(behind)}.")

@@ -552,3 +552,21 @@ def test_the_answer_says_who_is_behind_and_who_copies(tmp_path):
     (table,) = tables(read_records([tmp_path]))
     assert verdict(split(table)[0]) == ["good is clearly best on PR.", "thief is clearly worse than the best on PR."]
     assert copying(table) == ["thief copies more than two bars of the reference in 75% of its samples."]
+
+
+def test_who_shares_a_letter_with_the_best_is_not_called_worse(tmp_path):
+    """The last differs from the middle one, but not from the best, which was measured less well."""
+    shared = {"suite": "s", "task": "t", "metric": "polyphonic_rate", "variant": "correct"}
+    values = {REFERENCE: 0.9, "best": 0.9, "middle": 0.8, "last": 0.6}
+    results = [
+        Result(generator=g, value=v, ci95=(v, v), n=9, unit="share", direction="closer", **shared)
+        for g, v in values.items()
+    ]
+    pairs = {("best", "middle"): 0.9, ("best", "last"): 0.2, ("middle", "last"): 0.001}
+    comparisons = [
+        Comparison(left=a, right=b, difference=-0.1, ci95=None, p=p, p_holm=p, paired=False, **shared)
+        for (a, b), p in pairs.items()
+    ]
+    write_atomically(tmp_path / "results.json", to_json(results_document({}, results, comparisons)))
+    (table,) = tables(read_records([tmp_path]))
+    assert verdict(split(table)[0]) == ["On PR the best two systems are not shown to differ."]

@@ -13,6 +13,7 @@ A task is its settings (one entry of ``tasks:`` in a suite) and three functions 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -71,7 +72,7 @@ class Reduced:
     unreadable: tuple[str, ...] = ()  # pieces of the reference that were left out, and why
 
 
-class Task(BaseModel):
+class Task(BaseModel, ABC):
     """Settings that all tasks share, and the three functions that each must have."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -97,13 +98,13 @@ class Task(BaseModel):
         """The settings that change an answer."""
         return self.model_dump(mode="json", exclude={"name", "metrics", "variant", "shard_size"})
 
+    @abstractmethod
     def settings(self, limit: int | None) -> dict[str, Any]:
         """What a reader must know to read the numbers; part of every result."""
-        raise NotImplementedError
 
+    @abstractmethod
     def chosen_metrics(self) -> tuple[str, ...]:
         """The ids that ``metrics`` stands for; UserError for a name that the task does not know."""
-        raise NotImplementedError
 
     def refusal(self, capabilities: Sequence[str], info: GeneratorInfo, representation: str) -> str | None:
         """Why a generator cannot be asked in a suite of this representation; None where it can."""
@@ -111,14 +112,17 @@ class Task(BaseModel):
             return f"has no {self.capability}, which the task {self.task!r} needs"
         return None
 
+    @abstractmethod
     def plan(self, seed: int, limit: int | None, inputs: PieceSet, representation: str) -> list[Shard]:
-        raise NotImplementedError
+        """What to ask of every generator."""
 
+    @abstractmethod
     def execute(self, shard: Shard, generator: Generator) -> Payload:
-        raise NotImplementedError
+        """Ask one generator, in a worker process, and check its answer."""
 
+    @abstractmethod
     def reduce(self, context: Context, answers: Mapping[str, Sequence[Payload]], limit: int | None) -> Reduced:
-        raise NotImplementedError
+        """The results, from the payloads of every generator that answered in full."""
 
 
 def shard_seed(seed: int, task: str, start: int) -> int:
