@@ -128,7 +128,7 @@ class ScoresMasked(Protocol):
     def masked_log_probs(
         self, pieces: NDArray[np.integer], mask: NDArray[np.bool_], cells: NDArray[np.integer]
     ) -> NDArray[np.float64]:
-        """``(B, C, V)`` natural logarithms of what may stand in C masked cells of a piece, given all that is not masked.
+        """``(B, C, V)`` natural logarithms of what may stand in masked cells of a piece, given all that is not masked.
 
         ``pieces`` and ``mask`` are ``(B, steps, voices)``; ``cells`` ``(B, C, 2)`` are steps and voices where the mask
         is true. V counts the representation's vocabulary, in its order; the impossible has ``-inf``. The cells are
