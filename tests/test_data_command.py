@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from evalkit.cli import cli
 from evalkit.datasets.corpus import CORPORA, load_corpus
+from evalkit.datasets.download import RemoteFile, local_state
 from evalkit.datasets.pieces import open_pieces
 from evalkit.errors import UserError
 
@@ -27,13 +29,12 @@ def run(*arguments: str) -> str:
 
 def test_list_has_a_line_for_every_corpus_and_its_state(tmp_path, monkeypatch):
     monkeypatch.setenv("EVALKIT_DATA_MIRROR", str(tmp_path))
-    (tmp_path / "jsb-chorales-16th.json").touch()
     lines = {line.split()[0]: line for line in run("list").splitlines() if line.split()[:1]}
     assert set(CORPORA) <= set(lines)
     assert "229 / 76 / 77" in lines["jsb"]
     assert "GPL-3.0" in lines["nottingham"]
-    assert " ready " in lines["jsb"]
-    assert " needs download " in lines["jsb-satb"]
+    assert " ready " in lines["folk"]
+    assert " not in the mirror " in lines["jsb"]
 
 
 def test_list_says_which_corpora_need_music21(monkeypatch):
@@ -89,3 +90,21 @@ def test_a_corpus_that_nobody_offers_needs_a_mirror(tmp_path, monkeypatch):
     monkeypatch.delenv("EVALKIT_DATA_MIRROR", raising=False)
     assert state(CORPORA["nottingham"]) == "needs a mirror"
     assert state(CORPORA["jsb"]) == "needs download"
+
+
+def test_a_file_is_ready_only_with_the_right_content(tmp_path, monkeypatch):
+    file = RemoteFile("music.bin", hashlib.sha256(b"music").hexdigest(), ("https://example.org/music.bin",))
+    monkeypatch.setenv("EVALKIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "downloads").mkdir(parents=True)
+    for mirror, folder, absent, damaged in (
+        (None, tmp_path / "cache" / "downloads", "needs download", "needs download"),
+        (tmp_path, tmp_path, "not in the mirror", "damaged in the mirror"),
+    ):
+        monkeypatch.delenv("EVALKIT_DATA_MIRROR", raising=False)
+        if mirror:
+            monkeypatch.setenv("EVALKIT_DATA_MIRROR", str(mirror))
+        assert local_state(file) == absent
+        (folder / "music.bin").write_bytes(b"musi")
+        assert local_state(file) == damaged
+        (folder / "music.bin").write_bytes(b"music")
+        assert local_state(file) == "ready"

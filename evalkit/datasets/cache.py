@@ -1,6 +1,7 @@
 """Parsed corpora on disk: one .npz each, since music21 needs minutes for what NumPy loads in a blink.
 
-The key of an entry is a hash of the sources and of ``FORMAT``, which is raised whenever parsing or splitting changes.
+The key of an entry is a hash of the sources, of the table of splits where a corpus has one, and of ``FORMAT``, which is
+raised whenever parsing or splitting changes.
 An entry that is damaged or cannot be written is only slow, never an error.
 """
 
@@ -32,9 +33,13 @@ def parse_corpus(
     sources: Sequence[Path],
     parse: Callable[[Path], list[Piece | str]],
     split: Callable[[Sequence[Piece]], Splits],
+    table: Path | None = None,
 ) -> Parsed:
-    """The corpus from its cache entry, else from ``parse`` of each of them, which gives pieces or reasons for none."""
-    entry = cache_entry(name, sources)
+    """The corpus from its cache entry, else from ``parse`` of each source, which gives pieces or reasons for none.
+
+    ``table``: a file on which ``split`` depends; where it changes, the corpus is parsed again.
+    """
+    entry = cache_entry(name, [*sources, table] if table else sources)
     if (cached := _read(entry)) is not None:
         return cached
     pieces: list[Piece] = []
@@ -51,7 +56,7 @@ def parse_corpus(
 
 
 def cache_entry(name: str, sources: Sequence[Path]) -> Path:
-    """Where the corpus made of these source files is kept."""
+    """Where the corpus made of these files is kept."""
     digest = hashlib.sha256(f"{FORMAT}\n".encode())
     for source in sources:
         digest.update(f"{source.name} {sha256_of(source)}\n".encode())

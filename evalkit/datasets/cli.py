@@ -51,12 +51,11 @@ def state(entry: CorpusEntry) -> str:
     """What is still to be done before the corpus can be used."""
     from importlib.util import find_spec
 
-    from evalkit.datasets.download import is_local
+    from evalkit.datasets.download import local_state
 
     if missing := [package for package in entry.packages if find_spec(package) is None]:
         return f"needs {missing[0]}"
-    absent = [file for file in entry.files if not is_local(file)]
-    return "ready" if not absent else "needs download" if all(file.urls for file in absent) else "needs a mirror"
+    return next((found for found in map(local_state, entry.files) if found != "ready"), "ready")
 
 
 @data.command()

@@ -46,9 +46,17 @@ def _expected_at(file: RemoteFile) -> tuple[Path, bool]:
     )
 
 
-def is_local(file: RemoteFile) -> bool:
-    """Whether ``fetch`` would find it without the net (its content is not checked here)."""
-    return _expected_at(file)[0].is_file()
+def local_state(file: RemoteFile) -> str:
+    """ "ready" where ``fetch`` would give it without the net, else what is amiss; a file that is here is checked."""
+    path, mirrored = _expected_at(file)
+    try:
+        if sha256_of(path) == file.sha256:
+            return "ready"
+    except OSError:
+        pass  # missing, or as good as missing
+    if mirrored:
+        return "damaged in the mirror" if path.exists() else "not in the mirror"
+    return "needs download" if file.urls else "needs a mirror"
 
 
 def fetch(file: RemoteFile) -> Path:

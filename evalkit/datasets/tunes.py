@@ -88,19 +88,29 @@ def tune_groups(
     melodies: Sequence[NDArray[np.int64]], openings: Sequence[tuple[int, ...]], titles: Sequence[str]
 ) -> NDArray[np.int32]:
     """A group number for each piece, equal for pieces that belong together; an empty opening or title says nothing."""
-    from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 
-    runs = [{tuple(m[i : i + RUN].tolist()) for i in range(len(m) - RUN + 1)} for m in melodies]
-    has_run = _incidence(runs)
-    common = (has_run @ has_run.T).tocoo()
-    sizes = np.array([len(r) for r in runs])
-    alike = common.data >= SHARED * np.minimum(sizes[common.row], sizes[common.col])
-    links = csr_matrix((common.data[alike], (common.row[alike], common.col[alike])), shape=common.shape)
+    links = shared_parts([runs(melody, RUN) for melody in melodies]) >= SHARED
     for marks in (openings, [normal_title(title) for title in titles]):
         has_mark = _incidence([{mark} if mark else set() for mark in marks])
         links = links + has_mark @ has_mark.T
     return connected_components(links, directed=False)[1]
+
+
+def runs(intervals: NDArray[np.integer], length: int) -> set[tuple[int, ...]]:
+    """All runs of so many successive intervals."""
+    return {tuple(intervals[i : i + length].tolist()) for i in range(len(intervals) - length + 1)}
+
+
+def shared_parts(sets: Sequence[set]) -> Any:
+    """(sets, sets) sparse matrix: how much of the smaller set of each pair is also in the other, 0 to 1."""
+    from scipy.sparse import csr_matrix
+
+    has_member = _incidence(sets)
+    common = (has_member @ has_member.T).tocoo()
+    sizes = np.array([len(members) for members in sets])
+    parts = common.data / np.minimum(sizes[common.row], sizes[common.col])
+    return csr_matrix((parts, (common.row, common.col)), shape=common.shape)
 
 
 def _incidence(sets: Sequence[set]) -> Any:
