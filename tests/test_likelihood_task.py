@@ -11,7 +11,7 @@ import pytest
 from evalkit.bench import runner
 from evalkit.bench.suite import load_suite
 from evalkit.bench.tasks.likelihood import LikelihoodTask, checked_scores, padded
-from evalkit.bench.tasks.task import Context
+from evalkit.bench.tasks.task import Answers, Context
 from evalkit.datasets.pieces import CorpusPieces
 from evalkit.errors import UserError
 from evalkit.music import pianoroll, satb
@@ -45,10 +45,17 @@ class Halves:
 
 
 def results(generators):
-    shards = TASK.plan(0, None, PIECES, "satb")
-    answers = {name: [TASK.execute(shard, g) for shard in shards] for name, g in generators.items()}
-    context = Context("s", PIECES, "toy:train", "toy:test", "satb", 0, 200, {})
-    return TASK.reduce(context, answers, None)
+    context = context_of(PIECES)
+    questions = TASK.plan(context)
+    answers = {
+        name: Answers(Uniform().info, [TASK.execute(shard, g) for shard in questions.shards])
+        for name, g in generators.items()
+    }
+    return TASK.reduce(context, questions, answers)
+
+
+def context_of(pieces, representation="satb"):
+    return Context("s", pieces, "toy:train", pieces, "toy:test", representation, resamples=200)
 
 
 def test_values_by_hand():
@@ -120,7 +127,7 @@ def test_padding_is_at_the_end_and_masked():
     [(math.nan, "gave nan"), (0.5, "gave 0.5"), (math.inf, "gave inf")],
 )
 def test_scores_that_are_no_log_probabilities_are_refused(scores, complaint):
-    (shard, *_) = TASK.plan(0, None, PIECES, "satb")
+    (shard, *_) = TASK.plan(context_of(PIECES)).shards
     with pytest.raises(ValueError, match=complaint):
         TASK.execute(shard, Halves(scores))
 
@@ -136,11 +143,19 @@ def test_an_impossible_token_makes_the_value_infinite():
     assert {r.value for r in reduced.results if r.generator == "g" and r.metric == "nll"} == {math.inf}
 
 
+def test_pieces_that_cannot_be_asked_about_are_named():
+    five = pianoroll.decode(np.tile(np.arange(128) < 5, (16, 1)), "five")
+    questions = TASK.plan(context_of(CorpusPieces("mixed", (five, *PIECES.pieces), "0")))
+    assert sum(s.stop - s.start for s in questions.shards) == 3
+    (line,) = questions.left_out
+    assert line.startswith("five: cannot be said as satb: five: 5 pitches sound at step 0")
+
+
 def test_wrong_use():
     with pytest.raises(UserError, match="needs a representation of tokens"):
-        TASK.plan(0, None, PIECES, "pianoroll")
+        TASK.plan(context_of(PIECES, "pianoroll"))
     five = CorpusPieces("full", (pianoroll.decode(np.tile(np.arange(128) < 5, (16, 1)), "five"),), "0")
     with pytest.raises(UserError, match="none of the pieces of full"):
-        TASK.plan(0, None, five, "satb")
+        TASK.plan(context_of(five))
     with pytest.raises(UserError, match="did you mean nll"):
         LikelihoodTask(task="likelihood", metrics=("nlll",)).chosen_metrics()

@@ -66,7 +66,7 @@ def test_broken_files_are_named(place: Path, capfd: pytest.CaptureFixture[str]):
     (place / "music" / "broken.mid").write_bytes(b"MThd, and then nothing")
     assert run("tiny.yaml", "--out", "out", "--workers", "1") == 0
     said = capfd.readouterr().err
-    assert "pieces left out of the reference: 1\n" in said
+    assert "pieces left out: 1\n" in said
     assert f"  {place / 'music' / 'broken.mid'}: " in said
 
 

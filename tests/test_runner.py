@@ -15,7 +15,7 @@ from evalkit.bench import runner, worker
 from evalkit.bench.executors import execute
 from evalkit.bench.records import read_record, record_bytes, record_key, record_path, record_text, write_record
 from evalkit.bench.suite import load_suite
-from evalkit.bench.tasks.samples import checked_pieces, decode_pieces, pack
+from evalkit.bench.tasks.pieces import checked_pieces, decode_pieces, pack
 from evalkit.errors import UserError
 from evalkit.music import satb
 from evalkit.music.midi import write_midi
@@ -413,7 +413,9 @@ def test_workers_are_gone_when_the_run_is_given_up(place: Path):
     if not children.exists():
         pytest.skip("reads the list of children from /proc")
     before = set(children.read_text().split())
-    outcomes = execute(plan.jobs, lambda job, description: plan.shards["samples"], workers=2, timeout=60, folder=place)
+    outcomes = execute(
+        plan.jobs, lambda job, description: plan.questions["samples"].shards, workers=2, timeout=60, folder=place
+    )
     assert next(outcomes).job.name == "Good"
     assert set(children.read_text().split()) - before
     outcomes.close()
@@ -493,9 +495,8 @@ def test_no_damaged_byte_goes_unnoticed(tmp_path: Path):
 def test_pieces_of_any_length_survive_packing():
     lengths = [3, 0, 5, 0]
     pieces = [np.full((n, 4), 60 + n, np.int16) for n in lengths]
-    decoded = decode_pieces(pack(pieces), "satb", "mine", 16)
+    decoded = decode_pieces([pack(pieces[:1]), pack(pieces[1:])], "satb")
     assert [p.end for p in decoded] == lengths
-    assert [p.name for p in decoded] == ["mine/0016", "mine/0017", "mine/0018", "mine/0019"]
     assert set(decoded[2].notes["pitch"]) == {65}
 
 

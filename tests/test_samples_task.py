@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evalkit.bench.tasks.samples import SamplesTask, count_said, decode_pieces, random_window
+from evalkit.bench.tasks.pieces import count_said, decode_pieces, random_window
+from evalkit.bench.tasks.samples import SamplesTask
+from evalkit.bench.tasks.task import Context
 from evalkit.datasets.pieces import CorpusPieces
 from evalkit.metrics import descriptors, originality
 from evalkit.music.midi import write_midi
@@ -22,13 +24,12 @@ def scale_piece(name: str, bars: int) -> Piece:
     return Piece(name, 4, note_array(4 * beats, np.full(len(beats), 4), 40 + beats // 4), 16 * bars)
 
 
-def pieces_of(task: SamplesTask, generator, seed: int = 0) -> list[Piece]:
-    shards = task.plan(seed, None, CorpusPieces("none", (), ""), "pianoroll")
-    return [
-        piece
-        for shard in shards
-        for piece in decode_pieces(task.execute(shard, generator), generator.info.representation, "g", shard.start)
-    ]
+NOTHING = CorpusPieces("none", (), "")
+
+
+def pieces_of(task: SamplesTask, generator) -> list[Piece]:
+    shards = task.plan(Context("s", NOTHING, "none", NOTHING, "none", "pianoroll")).shards
+    return decode_pieces([task.execute(shard, generator) for shard in shards], generator.info.representation)
 
 
 def test_a_folder_is_handed_out_once_across_shards(tmp_path):

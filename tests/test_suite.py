@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.bench.suite import choose_generators, load_suite, parse_suite, suite_names
+from evalkit.bench.tasks.task import Context
 from evalkit.datasets.pieces import CorpusPieces
 from evalkit.errors import UserError
 
@@ -33,15 +34,13 @@ def test_a_suite_has_its_entries_and_defaults():
     assert suite.data.spec(suite.data.reference) == "bach-chorales:train"
     assert suite.text == GOOD
     (task,) = suite.tasks
-    assert [(s.start, s.stop) for s in task.plan(suite.seed, None, NOTHING, "satb")] == [(0, 16), (16, 32), (32, 40)]
-    assert [(s.start, s.stop) for s in task.plan(suite.seed, 20, NOTHING, "satb")] == [(0, 16), (16, 20)]
-    assert (
-        len(
-            {s.seed for s in task.plan(0, None, NOTHING, "satb")}
-            | {s.seed for s in task.plan(1, None, NOTHING, "satb")}
-        )
-        == 6
-    )
+    assert [(s.start, s.stop) for s in shards_of(task)] == [(0, 16), (16, 32), (32, 40)]
+    assert [(s.start, s.stop) for s in shards_of(task, limit=20)] == [(0, 16), (16, 20)]
+    assert len({s.seed for seed in (0, 1) for s in shards_of(task, seed=seed)}) == 6
+
+
+def shards_of(task, **asked):
+    return task.plan(Context("mine", NOTHING, "none", NOTHING, "none", "satb", **asked)).shards
 
 
 def test_every_suite_of_ours_is_valid():

@@ -93,7 +93,7 @@ def run(
     print_table(document)
     unreadable = document["provenance"].get("unreadable", [])
     if unreadable:
-        click.echo(f"pieces left out of the reference: {len(unreadable)}", err=True)
+        click.echo(f"pieces left out: {len(unreadable)}", err=True)
         for line in unreadable:
             click.echo(f"  {line}", err=True)
     click.echo(f"results, samples and records are in {out}", err=True)

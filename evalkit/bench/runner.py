@@ -26,7 +26,7 @@ from evalkit.bench.executors import Description, Failure, Job, execute
 from evalkit.bench.provenance import provenance
 from evalkit.bench.records import read_record, record_key, record_text, sources_checksum, write_record
 from evalkit.bench.suite import Suite
-from evalkit.bench.tasks.task import Context, Payload, Reduced, Shard, Task
+from evalkit.bench.tasks.task import Answers, Context, Payload, Questions, Reduced, Shard, Task
 from evalkit.datasets.pieces import PieceSet, open_pieces
 from evalkit.errors import UserError
 from evalkit.protocols import GeneratorInfo, fingerprint
@@ -47,20 +47,18 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What there is to do; the shards are the same for every generator."""
+    """What there is to do; the questions are the same for every generator."""
 
     suite: Suite
-    limit: int | None
     device: str
-    reference: PieceSet
-    inputs: PieceSet
-    shards: Mapping[str, Sequence[Shard]]  # by the task's title
+    context: Context
+    questions: Mapping[str, Questions]  # by the task's title
     jobs: Sequence[Job]
 
     @property
     def size(self) -> int:
         """Pieces of all shards of all generators."""
-        return len(self.jobs) * sum(s.stop - s.start for shards in self.shards.values() for s in shards)
+        return len(self.jobs) * sum(s.stop - s.start for asked in self.questions.values() for s in asked.shards)
 
 
 def make_plan(suite: Suite, *, limit: int | None = None, device: str = "auto") -> Plan:
@@ -72,14 +70,22 @@ def make_plan(suite: Suite, *, limit: int | None = None, device: str = "auto") -
         defaults |= {"corpus": suite.data.corpus, "split": suite.data.reference}
     elif suite.data.folder is not None:
         defaults |= {"corpus": str(suite.folder / suite.data.folder)}
-    inputs = _open(suite, suite.data.inputs)
+    context = Context(
+        suite=suite.name,
+        reference=_open(suite, suite.data.reference),
+        reference_spec=suite.data.spec(suite.data.reference),
+        inputs=_open(suite, suite.data.inputs),
+        inputs_spec=suite.data.spec(suite.data.inputs),
+        representation=suite.representation,
+        seed=suite.seed,
+        resamples=suite.resamples,
+        limit=limit,
+    )
     return Plan(
         suite,
-        limit,
         device,
-        _open(suite, suite.data.reference),
-        inputs,
-        {task.title: task.plan(suite.seed, limit, inputs, suite.representation) for task in suite.tasks},
+        context,
+        {task.title: task.plan(context) for task in suite.tasks},
         [Job(entry.name, entry.spec, defaults, device) for entry in suite.generators],
     )
 
@@ -120,7 +126,7 @@ def run_shards(
 ) -> dict[str, Turn]:
     """Execute the shards that have no record, and write theirs."""
     turns = {job.name: Turn() for job in plan.jobs}
-    data = {"reference": plan.reference.checksum, "inputs": plan.inputs.checksum}
+    data = {"reference": plan.context.reference.checksum, "inputs": plan.context.inputs.checksum}
     code = sources_checksum(Path(evalkit.__file__).parent)
     texts: dict[tuple[str, Shard], str] = {}
 
@@ -129,7 +135,7 @@ def run_shards(
         turn.description = description
         todo = []
         for task in plan.suite.tasks:
-            for shard in plan.shards[task.title]:
+            for shard in plan.questions[task.title].shards:
                 if _refusal(task, plan, description) is not None:
                     advance(job.name, shard.stop - shard.start)
                     continue
@@ -184,32 +190,20 @@ def _refusal(task: Task, plan: Plan, description: Description) -> str | None:
 
 def _reduce(task: Task, plan: Plan, turns: Mapping[str, Turn], records: Path) -> Reduced:
     """The task's results from the generators that answered in full, and the reasons of the others."""
-    shards = plan.shards[task.title]
-    answers: dict[str, list[Payload]] = {}
+    questions = plan.questions[task.title]
+    answers: dict[str, Answers] = {}
     without: dict[str, tuple[Literal["failed", "not_applicable"], str]] = {}
-    infos: dict[str, GeneratorInfo] = {}
     for name, turn in turns.items():
         if turn.broken is not None or turn.description is None:
             without[name] = "failed", turn.broken or "its process ended before it was loaded"
         elif (refusal := _refusal(task, plan, turn.description)) is not None:
             without[name] = "not_applicable", refusal
-        elif any(shard in turn.failures for shard in shards):
-            without[name] = "failed", _failures_in_words(shards, turn.failures)
+        elif any(shard in turn.failures for shard in questions.shards):
+            without[name] = "failed", _failures_in_words(questions.shards, turn.failures)
         else:
-            answers[name] = [_stored(records, turn.keys[shard]) for shard in shards]
-            infos[name] = GeneratorInfo(**turn.description.info)
-    suite = plan.suite
-    context = Context(
-        suite=suite.name,
-        reference=plan.reference,
-        reference_spec=suite.data.spec(suite.data.reference),
-        inputs_spec=suite.data.spec(suite.data.inputs),
-        representation=suite.representation,
-        seed=suite.seed,
-        resamples=suite.resamples,
-        infos=infos,
-    )
-    reduced = task.reduce(context, answers, plan.limit)
+            payloads = [_stored(records, turn.keys[shard]) for shard in questions.shards]
+            answers[name] = Answers(GeneratorInfo(**turn.description.info), payloads)
+    reduced = task.reduce(plan.context, questions, answers)
     reduced.results.extend(_unmeasured(reduced.results, without))
     return reduced
 
@@ -261,8 +255,8 @@ def _provenance(plan: Plan, turns: Mapping[str, Turn], reduced: Mapping[str, Red
     data = {
         role: {"spec": suite.data.spec(split), "checksum": pieces.checksum}
         for role, split, pieces in (
-            ("reference", suite.data.reference, plan.reference),
-            ("inputs", suite.data.inputs, plan.inputs),
+            ("reference", suite.data.reference, plan.context.reference),
+            ("inputs", suite.data.inputs, plan.context.inputs),
         )
     }
     generators = {
@@ -273,17 +267,18 @@ def _provenance(plan: Plan, turns: Mapping[str, Turn], reduced: Mapping[str, Red
         }
         for entry, turn in zip(suite.generators, turns.values(), strict=True)
     }
-    unreadable = sorted({line for r in reduced.values() for line in r.unreadable})
+    unreadable = {line for r in reduced.values() for line in r.unreadable}
+    unreadable |= {line for questions in plan.questions.values() for line in questions.left_out}
     return provenance(
         command="run",
         suite={"name": suite.name, "title": suite.title, "text": suite.text},
         seed=suite.seed,
         resamples=suite.resamples,
-        limit=plan.limit,
+        limit=plan.context.limit,
         device=plan.device,
         data=data,
         generators=generators,
-        **({"unreadable": unreadable} if unreadable else {}),
+        **({"unreadable": sorted(unreadable)} if unreadable else {}),
     )
 
 

@@ -36,6 +36,10 @@ class PieceSet(Protocol):
 
     def __len__(self) -> int: ...
 
+    def __iter__(self) -> Iterator[Piece | MidiError]:
+        """The pieces, read one by one in this process; for a file that cannot be read its MidiError."""
+        ...
+
     def map(self, function: Callable[[Piece], T], workers: int | None = None) -> Iterator[T | MidiError]:
         """``function`` of every piece, in order; for a file that cannot be read its MidiError stands there instead."""
         ...
@@ -55,6 +59,9 @@ class CorpusPieces:
 
     def __len__(self) -> int:
         return len(self.pieces)
+
+    def __iter__(self) -> Iterator[Piece | MidiError]:
+        return iter(self.pieces)
 
     def map(self, function: Callable[[Piece], T], workers: int | None = None) -> Iterator[T | MidiError]:
         """``function`` of every piece, in order."""
@@ -80,6 +87,9 @@ class FolderPieces:
     def __len__(self) -> int:
         return len(self.files)
 
+    def __iter__(self) -> Iterator[Piece | MidiError]:
+        return (_read(self.folder, file) for file in self.files)
+
     def map(self, function: Callable[[Piece], T], workers: int | None = None) -> Iterator[T | MidiError]:
         """``function`` of every piece, in order, or the MidiError of a file that cannot be read in its place."""
         read = partial(_read_and, function, self.folder)
@@ -90,12 +100,16 @@ def _name(piece: Piece) -> str:
     return piece.name
 
 
-def _read_and(function: Callable[[Piece], T], folder: Path, file: str) -> T | MidiError:
+def _read(folder: Path, file: str) -> Piece | MidiError:
     try:
-        piece = read_midi(folder / file, name=printable(file))
+        return read_midi(folder / file, name=printable(file))
     except MidiError as error:
         return error
-    return function(piece)
+
+
+def _read_and(function: Callable[[Piece], T], folder: Path, file: str) -> T | MidiError:
+    piece = _read(folder, file)
+    return piece if isinstance(piece, MidiError) else function(piece)
 
 
 def open_pieces(spec: str) -> PieceSet:

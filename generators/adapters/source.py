@@ -33,7 +33,7 @@ def pieces_said(pieces: PieceSet, representation: Representation) -> list[Piece]
     """The pieces that the representation can say, on its grid, in their order; ``UserError`` where there are none."""
     said: list[Piece] = []
     reason = ""
-    for piece in pieces.map(_itself, workers=1):
+    for piece in pieces:
         if isinstance(piece, MidiError):
             reason = reason or f" (the first: {piece})"
             continue
@@ -47,7 +47,3 @@ def pieces_said(pieces: PieceSet, representation: Representation) -> list[Piece]
             f"{representation.name!r}{reason}"
         )
     return said
-
-
-def _itself(piece: Piece) -> Piece:
-    return piece

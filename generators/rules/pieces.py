@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from evalkit.bench.tasks.samples import checked_pieces
+from evalkit.bench.tasks.pieces import checked_pieces
 from evalkit.errors import UserError
 from evalkit.music.notes import NOTE, Piece
 from generators.rules.exercises import BAR

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.bench.tasks.samples import checked_pieces
+from evalkit.bench.tasks.pieces import checked_pieces
 from evalkit.errors import UserError
 from evalkit.music.representations import REPRESENTATIONS, Representation
 from evalkit.protocols import Generator, GeneratorInfo, capabilities

@@ -12,12 +12,11 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.bench.tasks.task import Context, Payload, Reduced, Shard, Task, shard_seed
-from evalkit.datasets.pieces import PieceSet
+from evalkit.bench.tasks.task import Answers, Context, Payload, Questions, Reduced, Shard, Task
 from evalkit.errors import MidiError, UserError
 from evalkit.metrics import likelihood
 from evalkit.music.notes import Piece, quantise
-from evalkit.music.representations import REPRESENTATIONS
+from evalkit.music.representations import REPRESENTATIONS, Representation
 from evalkit.protocols import Generator, GeneratorInfo, ScoresTokens
 from evalkit.registry import did_you_mean
 from evalkit.results import REFERENCE
@@ -39,9 +38,6 @@ class LikelihoodTask(Task):
             raise UserError(f"the task 'likelihood' has no metric {unknown[0]!r}{did_you_mean(unknown[0], list(IDS))}")
         return IDS if "all" in self.metrics else tuple(name for name in IDS if name in self.metrics)
 
-    def settings(self, limit: int | None) -> dict[str, Any]:
-        return {"mode": "teacher_forced", **({} if limit is None else {"limit": limit})}
-
     def refusal(self, capabilities: Sequence[str], info: GeneratorInfo, representation: str) -> str | None:
         """The tokens of another representation would be scored as if they were the generator's own."""
         if info.representation != representation and self.capability in capabilities:
@@ -50,35 +46,32 @@ class LikelihoodTask(Task):
             )
         return super().refusal(capabilities, info, representation)
 
-    def plan(self, seed: int, limit: int | None, inputs: PieceSet, representation: str) -> list[Shard]:
+    def plan(self, context: Context) -> Questions:
         """Shards that carry their tokens; pieces that the representation cannot say are left out for everybody."""
-        if REPRESENTATIONS[representation].tokens_per_step is None:
+        spoken = REPRESENTATIONS[context.representation]
+        if spoken.tokens_per_step is None:
             known = [name for name, r in REPRESENTATIONS.items() if r.tokens_per_step is not None]
             raise UserError(
-                f"the task 'likelihood' needs a representation of tokens ({', '.join(known)}), not {representation!r}"
+                f"the task 'likelihood' needs a representation of tokens ({', '.join(known)}), not {spoken.name!r}"
             )
-        said = (tokens_of(piece, representation) for piece in inputs.map(_itself, workers=1))
-        tokens = [array for array in said if array is not None and len(array)][:limit]
+        said = [tokens_of(piece, spoken) for piece in context.inputs]
+        left_out = tuple(str(error) for error in said if isinstance(error, MidiError))
+        tokens = [line for line in said if not isinstance(line, MidiError)][: context.limit]
         if not tokens:
-            raise UserError(f"none of the pieces of {inputs.spec} can be said in the representation {representation!r}")
-        return [
-            Shard(
-                self,
-                start,
-                min(start + self.shard_size, len(tokens)),
-                seed=shard_seed(seed, self.title, start),
-                task_seed=shard_seed(seed, self.title, 0),
-                inputs=padded(tokens[start : start + self.shard_size]),
+            raise UserError(
+                f"none of the pieces of {context.inputs.spec} can be said in the representation {spoken.name!r}"
+                + (f" (the first: {left_out[0]})" if left_out else "")
             )
-            for start in range(0, len(tokens), self.shard_size)
-        ]
+        shards = self.shards(context.seed, len(tokens), lambda part: padded(tokens[part]))
+        limited = {} if context.limit is None else {"limit": context.limit}
+        return Questions(shards, {"mode": "teacher_forced", **limited}, left_out)
 
     def execute(self, shard: Shard, generator: Generator) -> Payload:
         tokens, mask = shard.inputs["tokens"], shard.inputs["mask"]
         scores = cast(ScoresTokens, generator).token_log_probs(tokens, mask)
         return {"counts": likelihood.count(checked_scores(scores, mask), mask)}
 
-    def reduce(self, context: Context, answers: Mapping[str, Sequence[Payload]], limit: int | None) -> Reduced:
+    def reduce(self, context: Context, questions: Questions, answers: Mapping[str, Answers]) -> Reduced:
         from evalkit.bench.scoring import comparisons_of, result_of
 
         spoken = REPRESENTATIONS[context.representation]
@@ -87,19 +80,19 @@ class LikelihoodTask(Task):
             "tokens": context.inputs_spec,
             "representation": spoken.name,
             "resamples": context.resamples,
-            **self.settings(limit),
+            **questions.settings,
         }
         estimates = {
             name: {
                 estimate.metric: estimate
                 for estimate in likelihood.estimate(
-                    np.concatenate([payload["counts"] for payload in payloads]),
+                    said.column("counts"),
                     tokens_per_bar=QUARTERS_PER_BAR * spoken.steps_per_quarter * spoken.tokens_per_step,
                     resamples=context.resamples,
                     seed=context.seed,
                 )
             }
-            for name, payloads in answers.items()
+            for name, said in answers.items()
         }
         pieces = dict.fromkeys(answers, (context.inputs_spec,))  # the same ones: every comparison is paired
         results, comparisons = [], []
@@ -112,19 +105,15 @@ class LikelihoodTask(Task):
         return Reduced(results, comparisons, {}, {})
 
 
-def _itself(piece: Piece) -> Piece:
-    return piece
-
-
-def tokens_of(piece: Piece | MidiError, representation: str) -> NDArray[np.int64] | None:
-    """The tokens of a piece, (steps * tokens_per_step,); None for one that cannot be read or said."""
-    spoken = REPRESENTATIONS[representation]
+def tokens_of(piece: Piece | MidiError, spoken: Representation) -> NDArray[np.int64] | MidiError:
+    """The tokens of a piece, (steps * tokens_per_step,); of one that cannot be read or said, the reason."""
     if isinstance(piece, MidiError):
-        return None
+        return piece
     try:
-        return spoken.encode(quantise(piece, spoken.steps_per_quarter)).astype(np.int64).ravel()
-    except ValueError:
-        return None
+        tokens = spoken.encode(quantise(piece, spoken.steps_per_quarter)).astype(np.int64).ravel()
+    except ValueError as error:
+        return MidiError(piece.name, f"cannot be said as {spoken.name}: {error}")
+    return tokens if len(tokens) else MidiError(piece.name, "it has no steps")
 
 
 def padded(tokens: Sequence[NDArray[np.int64]]) -> Payload:

@@ -2,23 +2,23 @@
 
 A task is its settings (one entry of ``tasks:`` in a suite) and three functions on them:
 
-    plan(seed, limit, inputs, representation) -> shards
-                                             what to ask; the same questions for every generator
-    execute(shard, generator) -> payload     in a worker process: ask, check the answer, return plain arrays
-    reduce(context, answers) -> Reduced      from the payloads of all generators to results
+    plan(context) -> Questions                    what to ask; the same questions for every generator
+    execute(shard, generator) -> payload          in a worker process: ask, check the answer, return plain arrays
+    reduce(context, questions, answers) -> Reduced     from the payloads of all generators to results
 
-``asked()`` are the settings that change an answer; they are part of a record's key. All others
+``asked()`` are the settings that change an answer; with the shard's inputs they are part of a record's key. All others
 (metrics, variants, the number of pieces) may change without asking again.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -49,16 +49,38 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
-    """What ``reduce`` may know beside the answers."""
+    """What a task is asked on: the suite's data, and how much of the task to do."""
 
     suite: str
     reference: PieceSet
     reference_spec: str  # as the suite writes it
+    inputs: PieceSet
     inputs_spec: str
     representation: str  # of the suite
-    seed: int
-    resamples: int
-    infos: Mapping[str, GeneratorInfo]  # of the generators that answered
+    seed: int = 0
+    resamples: int = 1000
+    limit: int | None = None  # of the task's pieces, windows or whatever it counts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Questions:
+    """A planned task. ``settings``: what a reader must know to read its numbers; part of every result."""
+
+    shards: Sequence[Shard]
+    settings: Mapping[str, Any]
+    left_out: tuple[str, ...] = ()  # inputs that nobody is asked about, and why
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """What one generator said to all shards, in their order."""
+
+    info: GeneratorInfo
+    payloads: Sequence[Payload]
+
+    def column(self, name: str) -> NDArray[Any]:
+        """The arrays of this name of all payloads, one after the other."""
+        return np.concatenate([payload[name] for payload in self.payloads])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,10 +121,6 @@ class Task(BaseModel, ABC):
         return self.model_dump(mode="json", exclude={"name", "metrics", "variant", "shard_size"})
 
     @abstractmethod
-    def settings(self, limit: int | None) -> dict[str, Any]:
-        """What a reader must know to read the numbers; part of every result."""
-
-    @abstractmethod
     def chosen_metrics(self) -> tuple[str, ...]:
         """The ids that ``metrics`` stands for; UserError for a name that the task does not know."""
 
@@ -113,16 +131,30 @@ class Task(BaseModel, ABC):
         return None
 
     @abstractmethod
-    def plan(self, seed: int, limit: int | None, inputs: PieceSet, representation: str) -> list[Shard]:
-        """What to ask of every generator."""
+    def plan(self, context: Context) -> Questions:
+        """What to ask of every generator; ``UserError`` where the data gives nothing to ask."""
 
     @abstractmethod
     def execute(self, shard: Shard, generator: Generator) -> Payload:
         """Ask one generator, in a worker process, and check its answer."""
 
     @abstractmethod
-    def reduce(self, context: Context, answers: Mapping[str, Sequence[Payload]], limit: int | None) -> Reduced:
-        """The results, from the payloads of every generator that answered in full."""
+    def reduce(self, context: Context, questions: Questions, answers: Mapping[str, Answers]) -> Reduced:
+        """The results, from what every generator said that answered in full."""
+
+    def shards(self, seed: int, inputs: int, slice_of: Callable[[slice], Payload] = lambda part: {}) -> list[Shard]:
+        """``inputs`` questions in shards, each with what ``slice_of`` gives for its part of them."""
+        return [
+            Shard(
+                self,
+                start,
+                min(start + self.shard_size, inputs),
+                seed=shard_seed(seed, self.title, start),
+                task_seed=shard_seed(seed, self.title, 0),
+                inputs=slice_of(slice(start, start + self.shard_size)),
+            )
+            for start in range(0, inputs, self.shard_size)
+        ]
 
 
 def shard_seed(seed: int, task: str, start: int) -> int:
