@@ -118,7 +118,7 @@ def test_no_other_edition_of_a_piece_that_is_held_out_is_in_a_train_split(held, 
 
 
 def test_leaks_would_be_found():
-    """What the tests above rely on: most chorales share a long run, and half of their beats, with the same piece of JSB."""
+    """What the tests above rely on: a chorale shares a long run, and half of its beats, with its own piece of JSB."""
     found = shared_bars(held_out("bach-chorales"), held_out("jsb-satb"))
     assert sum(name in found for name, same in same_in_jsb().items() if same) > 110  # of 136 that are held out
     jsb = {piece.name.removeprefix("jsb-satb/"): beat_pairs(piece) for piece in load_corpus("jsb-satb").pieces()}

@@ -5,8 +5,9 @@
 A minute; prints what it found. Two pieces are the same setting when their lower voices are: of the runs of eight
 successive intervals in alto, tenor and bass (each voice for itself; repeated notes are one; octaves and note values do
 not count) they share half of those that the piece with fewer has. So key, edition, note values (in JSB those of BWV
-140.7 are doubled) and even a voice that has slipped against the others (in JSB the bass of BWV 378) do not matter, while
-two harmonisations of one tune differ: no chorale shares between 0.35 and 0.55 with a piece of JSB. Then a chorale is in
+140.7 are doubled) and even a voice that has slipped against the others (in JSB the bass of BWV 378) do not matter,
+while two harmonisations of one tune differ: no chorale shares between 0.35 and 0.55 with a piece of JSB.
+Then a chorale is in
     train           when JSB has its setting in train (perhaps in another split as well: there it can do no more harm)
     valid or test   when JSB has its setting there only
     the split of the piece of JSB whose tune is most like its own, when JSB has the tune but not the setting
