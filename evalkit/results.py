@@ -4,7 +4,8 @@ A directory of results holds
     results.json     provenance, results, comparisons (below)
     timing.json      when it ran and for how long (apart, so that a resumed run ends with the same results.json)
     figures.json     {"pitch_cells": {generator: [128 note-cell counts]}, ...}: what the figures draw
-    samples/GENERATOR/NAME.mid   a few pieces of each generator, to look at and listen to; names by ``sample_name``
+    samples/GENERATOR/NAME.mid   a few pieces of each generator, to look at and listen to; names by ``sample_name``.
+                     Answers to one prompt have one NAME, and the prompt itself is samples/prompt/NAME.mid
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, Literal
 SCHEMA = 1
 LONGEST_NAME = 200  # bytes; file systems allow 255, with the suffix
 REFERENCE = "reference"  # the generator name under which the reference's own values stand
+PROMPT = "prompt"  # the name under which stands, among the samples, what the generators were given
 
 Status = Literal["ok", "not_applicable", "failed"]
 Direction = Literal["higher", "lower", "closer"]  # "closer": to the reference's value

@@ -204,6 +204,30 @@ def _stream(seed: int, role: str, names: Sequence[str]) -> int:
     return int.from_bytes(sha256("\0".join([str(seed), role, *names]).encode()).digest()[:6])
 
 
+def measured(
+    estimates: Mapping[str, Sequence[Estimate]],
+    *,
+    suite: str,
+    task: str,
+    settings: Mapping[str, Any],
+    metrics: Sequence[str],
+    variant: str = "correct",
+) -> tuple[list[Result], list[Comparison]]:
+    """Results and comparisons of metrics that a task measures on generators alone, all on the same questions.
+
+    The reference has a row without a value, which says for whom else there is none.
+    """
+    same = dict.fromkeys(estimates, ("",))  # questions: every comparison is paired
+    results: list[Result] = []
+    comparisons: list[Comparison] = []
+    for metric in metrics:
+        of_metric = {n: next(e for e in found if e.metric == metric) for n, found in estimates.items()}
+        column = {REFERENCE: None, **of_metric}
+        results += [result_of(metric, variant, name, e, suite, task, settings) for name, e in column.items()]
+        comparisons += comparisons_of(metric, column, same, suite, task, settings)
+    return results, comparisons
+
+
 def result_of(
     metric: str, variant: str, name: str, estimate: Estimate | None, suite: str, task: str, shared: Mapping[str, Any]
 ) -> Result:

@@ -32,11 +32,12 @@ from evalkit.bench.tasks.task import NAME
 from evalkit.errors import UserError
 from evalkit.music.representations import REPRESENTATIONS
 from evalkit.registry import did_you_mean, generator_names
-from evalkit.results import REFERENCE
+from evalkit.results import PROMPT, REFERENCE
 
 M = TypeVar("M", bound=BaseModel)
 
 STRICT = ConfigDict(extra="forbid", frozen=True)
+RESERVED = (REFERENCE, PROMPT)  # in results and among samples
 LONGEST_TIMEOUT = 7 * 24 * 3600.0  # seconds
 
 
@@ -219,10 +220,10 @@ def _entry(entry: Any, file: str, where: str, folder: Path) -> GeneratorEntry:
             f"{file}: {where}: no generator called {generator!r}{did_you_mean(generator, generator_names())}"
         )
     name = name if name is not None else generator.rpartition(":")[2]
-    if not isinstance(name, str) or not re.fullmatch(NAME, name) or name == REFERENCE:
+    if not isinstance(name, str) or not re.fullmatch(NAME, name) or name in RESERVED:
         raise UserError(
             f"{file}: {where}.name: {name!r} cannot name a generator: use at most 60 letters, digits, spaces and "
-            f"_ . + ( ) = -, begin with a letter or digit, and leave {REFERENCE!r} to the reference"
+            f"_ . + ( ) = -, begin with a letter or digit, and leave {' and '.join(map(repr, RESERVED))} alone"
         )
     return GeneratorEntry(name=name, spec=spec)
 

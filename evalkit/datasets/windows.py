@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TypeVar
 
 from evalkit.errors import UserError
 from evalkit.music.notes import Piece, bar_starts, cut
+
+T = TypeVar("T")
 
 
 def bar_windows(piece: Piece, bars: int, hop: int = 1, *, ticks: int | None = None) -> Iterator[Piece]:
@@ -22,3 +26,40 @@ def bar_windows(piece: Piece, bars: int, hop: int = 1, *, ticks: int | None = No
         start, stop = starts[first], starts[first + bars]
         if ticks is None or stop - start == ticks:
             yield cut(piece, start, stop).renamed(f"{piece.name}@{first}")
+
+
+def separate_windows(piece: Piece, bars: int, *, ticks: int) -> Iterator[Piece]:
+    """Windows of ``bars`` whole bars and exactly ``ticks`` ticks that share nothing, from the first that there is on.
+
+    Where metres change, or the piece begins with a pickup, a window begins at the first bar line from which ``bars``
+    bars make ``ticks``. Names as in ``bar_windows``.
+    """
+    starts = bar_starts(piece).tolist()
+    first = 0
+    while first + bars < len(starts):
+        start, stop = starts[first], starts[first + bars]
+        if stop - start == ticks:
+            yield cut(piece, start, stop).renamed(f"{piece.name}@{first}")
+            first += bars
+        else:
+            first += 1
+
+
+def longest_run(piece: Piece, *, ticks: int) -> Piece | None:
+    """The longest run of whole bars of ``ticks`` ticks each (of equals the first); None where no bar is so long."""
+    starts = bar_starts(piece).tolist()
+    runs: list[list[int]] = [[]]
+    for bar, (start, stop) in enumerate(pairwise(starts)):
+        if stop - start == ticks:
+            runs[-1].append(bar)
+        elif runs[-1]:
+            runs.append([])
+    longest = max(runs, key=len)
+    if not longest:
+        return None
+    return cut(piece, starts[longest[0]], starts[longest[-1] + 1]).renamed(f"{piece.name}@{longest[0]}")
+
+
+def in_turns(windows: Sequence[Sequence[T]]) -> list[T]:
+    """One list of many: everybody's first before anybody's second."""
+    return [each[turn] for turn in range(max(map(len, windows), default=0)) for each in windows if turn < len(each)]

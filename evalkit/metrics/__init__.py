@@ -1,7 +1,7 @@
 """All metrics by id, and the families that compute them, each from one table of counts.
 
 ``METRICS`` holds every metric in the order of the reports; ``FAMILIES`` the modules that ``evalkit score`` can run on
-any set of pieces. Metrics of a generator's likelihoods and latent spaces belong to no family: their tasks call them.
+any set of pieces. Metrics of what a generator answers to a question belong to no family: their tasks call them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from evalkit.metrics import (
     descriptors,
     edit_likelihood,
     likelihood,
+    melody_kept,
     originality,
     pianoroll,
     pitch_distribution,
@@ -30,6 +31,8 @@ FAMILIES: dict[str, Family] = {
     for name, module in _MODULES.items()
 }
 
+_OF_ANSWERS = (likelihood, edit_likelihood, melody_kept)
+
 METRICS: dict[str, Metric] = {
-    metric.id: metric for module in (*_MODULES.values(), likelihood, edit_likelihood) for metric in module.METRICS
+    metric.id: metric for module in (*_MODULES.values(), *_OF_ANSWERS) for metric in module.METRICS
 }

@@ -57,6 +57,20 @@ def decode(voices: Voices, name: str = "") -> Piece:
     )
 
 
+def soprano(piece: Piece) -> NDArray[np.int16]:
+    """What the highest voice sings on the sixteenth grid: (steps,), -1 for silence.
+
+    The soprano's track where ``encode`` knows one, else the highest pitch of each step, however many sound.
+    """
+    piece = quantise(piece, STEPS_PER_QUARTER)
+    voice_of_track = _voices_of_tracks(piece)
+    if voice_of_track is None:
+        return _highest(pianoroll.encode(piece))
+    sopranos = [track for track, voice in voice_of_track.items() if voice == 0]
+    sung = piece.notes[np.isin(piece.notes["track"], sopranos)]
+    return _highest(pianoroll.roll_of_notes(sung, piece.end))
+
+
 def to_roll(voices: Voices) -> pianoroll.BoolRoll:
     """The piano roll of all voices together: bool, (steps, 128)."""
     voices = validate_voices(voices)

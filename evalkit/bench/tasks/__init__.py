@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from evalkit.bench.tasks.completion import CompletionTask
 from evalkit.bench.tasks.likelihood import LikelihoodTask
 from evalkit.bench.tasks.samples import SamplesTask
 from evalkit.bench.tasks.task import Task
 
-TASKS: dict[str, type[Task]] = {"samples": SamplesTask, "likelihood": LikelihoodTask}
+TASKS: dict[str, type[Task]] = {
+    "samples": SamplesTask,
+    "likelihood": LikelihoodTask,
+    "completion": CompletionTask,
+}

@@ -19,7 +19,6 @@ from evalkit.music.notes import Piece, quantise
 from evalkit.music.representations import REPRESENTATIONS, Representation
 from evalkit.protocols import Generator, GeneratorInfo, ScoresTokens
 from evalkit.registry import did_you_mean
-from evalkit.results import REFERENCE
 
 QUARTERS_PER_BAR = 4
 IDS = tuple(metric.id for metric in likelihood.METRICS)
@@ -72,37 +71,29 @@ class LikelihoodTask(Task):
         return {"counts": likelihood.count(checked_scores(scores, mask), mask)}
 
     def reduce(self, context: Context, questions: Questions, answers: Mapping[str, Answers]) -> Reduced:
-        from evalkit.bench.scoring import comparisons_of, result_of
+        from evalkit.bench.scoring import measured
 
         spoken = REPRESENTATIONS[context.representation]
         assert spoken.tokens_per_step is not None  # plan() saw to it
+        estimates = {
+            name: likelihood.estimate(
+                said.column("counts"),
+                tokens_per_bar=QUARTERS_PER_BAR * spoken.steps_per_quarter * spoken.tokens_per_step,
+                resamples=context.resamples,
+                seed=context.seed,
+            )
+            for name, said in answers.items()
+        }
         shared = {
             "tokens": context.inputs_spec,
             "representation": spoken.name,
             "resamples": context.resamples,
             **questions.settings,
         }
-        estimates = {
-            name: {
-                estimate.metric: estimate
-                for estimate in likelihood.estimate(
-                    said.column("counts"),
-                    tokens_per_bar=QUARTERS_PER_BAR * spoken.steps_per_quarter * spoken.tokens_per_step,
-                    resamples=context.resamples,
-                    seed=context.seed,
-                )
-            }
-            for name, said in answers.items()
-        }
-        pieces = dict.fromkeys(answers, (context.inputs_spec,))  # the same ones: every comparison is paired
-        results, comparisons = [], []
-        for metric in self.chosen_metrics():
-            column = {REFERENCE: None, **{name: found[metric] for name, found in estimates.items()}}
-            results += [
-                result_of(metric, "correct", n, e, context.suite, self.title, shared) for n, e in column.items()
-            ]
-            comparisons += comparisons_of(metric, column, pieces, context.suite, self.title, shared)
-        return Reduced(results, comparisons, {}, {})
+        found = measured(
+            estimates, suite=context.suite, task=self.title, settings=shared, metrics=self.chosen_metrics()
+        )
+        return Reduced(*found, {}, {})
 
 
 def tokens_of(piece: Piece | MidiError, spoken: Representation) -> NDArray[np.int64] | MidiError:
