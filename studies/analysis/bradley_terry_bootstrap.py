@@ -1,0 +1,113 @@
+"""Bradley-Terry refitted to listeners drawn with replacement: intervals without a formula, ranks, and who is best.
+
+A resample costs one product of counts per listener and a few steps of Newton's method from the whole table's estimate,
+for all resamples at once: tests/benchmarks/bench_bradley_terry.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.statistics.bootstrap import interval, resample_weights
+from studies.analysis.bradley_terry import Problem, estimate, prepare
+from studies.analysis.comparisons import coded
+from studies.analysis.newton import maximise
+from studies.analysis.outcome_models import MODELS, Ties, likelihood
+from studies.analysis.tables import checked
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+
+AT_ONCE = 1 << 20  # counts of resamples held at once: 8 MB, and some ten times that while fitting
+DIVERGED = 12.0  # log-odds beyond which a resample's estimate is taken for infinite
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bootstrap:
+    """Strengths with mean 0 of resampled listeners; NaN rows: resamples that do not determine finite strengths."""
+
+    systems: tuple[Any, ...]
+    replicates: Floats  # (resamples, systems)
+    intervals: dict[Any, tuple[float, float]]
+    win_intervals: dict[Any, dict[Any, tuple[float, float]]]
+    best: dict[Any, float]  # share of resamples in which the system is the strongest
+    ranks: dict[Any, tuple[int, int]]  # 95 % interval of the rank, 1 = strongest; (0, 0) if unknown
+    failed: int
+
+
+def bootstrap(
+    table: pd.DataFrame,
+    *,
+    ties: Ties = "davidson",
+    side: bool = True,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Bootstrap:
+    """Refit with listeners drawn with replacement: a second opinion on the intervals of ``fit``, and ranks."""
+    problem = prepare(table, ties=ties, side=side)
+    checked(table, ("listener",))
+    listeners = coded(table["listener"])[0]
+    beta = estimate(problem)
+    found = _replicates(problem, beta, listeners, resamples, seed)
+    strengths = found @ problem.basis.T
+    values = problem.basis @ beta[: len(problem.basis) - 1]
+    return _summarise(problem.comparisons.systems, strengths, values, int(listeners.max()) + 1)
+
+
+def _replicates(problem: Problem, beta: Floats, listeners: NDArray[np.intp], resamples: int, seed: int) -> Floats:
+    """(resamples, systems - 1) strengths in the basis."""
+    inner = len(problem.comparisons.systems) - 1
+    grouped = problem.comparisons.counts_by(listeners)
+    drawn = [weights.astype("f4") @ grouped for weights in resample_weights(grouped.shape[0], resamples, seed)]
+    blocks = [_refit(problem, beta, counts)[:, :inner] for counts in _blocks(drawn, grouped.shape[1])]
+    return np.concatenate(blocks) if blocks else np.empty((0, inner))
+
+
+def _blocks(drawn: list[NDArray], width: int) -> Iterator[Floats]:
+    """Few large products are faster than many small ones, but memory stays bounded."""
+    counts = np.concatenate(drawn) if drawn else np.empty((0, width), "f4")
+    rows = max(1, AT_ONCE // width)
+    for start in range(0, len(counts), rows):
+        yield counts[start : start + rows].astype(np.float64).reshape(-1, width // 3, 3)
+
+
+def _refit(problem: Problem, beta: Floats, counts: Floats) -> Floats:
+    """(resamples, width) parameters, from the whole table's; NaN where they are not finite."""
+    evaluate = likelihood(MODELS[problem.ties], problem.design, counts, problem.ties is not None)
+    start = np.repeat(np.nan_to_num(beta)[None], len(counts), axis=0)
+    found, converged = maximise(evaluate, start, precision=problem.precision, tolerance=1e-6)
+    shown = np.zeros((len(problem.design), len(problem.basis)))  # (cells, systems)
+    np.put_along_axis(shown, problem.comparisons.cells, 1, axis=1)
+    converged &= ((counts.sum(axis=-1) @ shown) > 0).all(axis=1)
+    converged &= np.abs(found).max(axis=1, initial=0) < DIVERGED
+    found[~converged] = np.nan
+    return found
+
+
+def _summarise(systems: tuple[Any, ...], replicates: Floats, values: Floats, listeners: int) -> Bootstrap:
+    from scipy.special import expit
+
+    known = replicates[np.isfinite(replicates).all(axis=1)]
+    intervals = {s: interval(known[:, i], float(values[i]), pieces=listeners) for i, s in enumerate(systems)}
+    wins: dict[Any, dict[Any, tuple[float, float]]] = {s: {} for s in systems}
+    for i, a in enumerate(systems):
+        for j, b in enumerate(systems):
+            if i != j:
+                low, high = interval(known[:, i] - known[:, j], float(values[i] - values[j]), pieces=listeners)
+                wins[a][b] = (float(expit(low)), float(expit(high)))
+    ranks = dict.fromkeys(systems, (0, 0))
+    best = dict.fromkeys(systems, math.nan)
+    if len(known):
+        order = (-known).argsort(axis=1).argsort(axis=1) + 1
+        bounds = np.quantile(order, [0.025, 0.975], axis=0, method="inverted_cdf").astype(int)
+        ranks = {s: (int(bounds[0, i]), int(bounds[1, i])) for i, s in enumerate(systems)}
+        best = {s: float((order[:, i] == 1).mean()) for i, s in enumerate(systems)}
+    return Bootstrap(systems, replicates, intervals, wins, best, ranks, len(replicates) - len(known))
