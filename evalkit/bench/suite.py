@@ -19,24 +19,21 @@ Paths in a suite are relative to the suite's own file. Every mistake is a ``User
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from evalkit.bench.tasks import TASKS, Task
 from evalkit.bench.tasks.task import NAME
+from evalkit.configuration import STRICT, checked, keys, mapping, read_text, read_yaml, unique
 from evalkit.errors import UserError
 from evalkit.music.representations import REPRESENTATIONS
 from evalkit.registry import did_you_mean, generator_names
 from evalkit.results import PROMPT, REFERENCE
 
-M = TypeVar("M", bound=BaseModel)
-
-STRICT = ConfigDict(extra="forbid", frozen=True)
 RESERVED = (REFERENCE, PROMPT)  # in results and among samples
 LONGEST_TIMEOUT = 7 * 24 * 3600.0  # seconds
 
@@ -113,30 +110,26 @@ def load_suite(name_or_path: str) -> Suite:
         if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
             raise UserError(f"{path}: no such file")
         raise UserError(f"no suite called {name_or_path!r}{did_you_mean(name_or_path, suite_names())}")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    return parse_suite(text, str(path), path.resolve().parent)
+    return parse_suite(read_text(path), str(path), path.resolve().parent)
 
 
 def parse_suite(text: str, file: str, folder: Path) -> Suite:
     """The suite in a YAML text; ``file`` is its name in error messages."""
-    raw = _mapping(_read_yaml(text, file), file, "")
+    raw = mapping(read_yaml(text, file), file, "a suite")
     parts = dict(raw)
     for hidden in ("text", "folder"):  # not keys of the file
         if hidden in parts:
-            raise UserError(f"{file}: unknown key {hidden!r}{did_you_mean(hidden, _keys(Suite))}")
+            raise UserError(f"{file}: unknown key {hidden!r}{did_you_mean(hidden, keys(Suite))}")
     if "data" in parts:
-        parts["data"] = _checked(Data, parts["data"], file, "data")
+        parts["data"] = checked(Data, parts["data"], file, "data")
     if isinstance(parts.get("tasks"), list):
         parts["tasks"] = tuple(_task(entry, file, f"tasks[{i}]") for i, entry in enumerate(parts["tasks"]))
-        _unique([task.title for task in parts["tasks"]], file, "tasks", "give each task a 'name' of its own")
+        unique([task.title for task in parts["tasks"]], file, "tasks", "give each task a 'name' of its own")
     if isinstance(parts.get("generators"), list):
         entries = [_entry(e, file, f"generators[{i}]", folder) for i, e in enumerate(parts["generators"])]
-        _unique([e.name for e in entries], file, "generators", "give each a 'name' of its own")
+        unique([e.name for e in entries], file, "generators", "give each a 'name' of its own")
         parts["generators"] = tuple(entries)
-    return _checked(Suite, parts | {"text": text, "folder": folder}, file, "")
+    return checked(Suite, parts | {"text": text, "folder": folder}, file)
 
 
 def choose_generators(suite: Suite, names: Sequence[str]) -> Suite:
@@ -160,44 +153,17 @@ def choose_generators(suite: Suite, names: Sequence[str]) -> Suite:
                 f"--generators: no generator called {name!r}{did_you_mean(name, [*{**entries, **generator_names()}])}"
             )
         chosen.append(_entry(_absolute(name), "--generators", name, Path.cwd()))
-    _unique([e.name for e in chosen], "--generators", "the list", "name each once")
+    unique([e.name for e in chosen], "--generators", "the list", "name each once")
     return suite.model_copy(update={"generators": tuple(chosen)})
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice, of which YAML's loader would quietly take the second."""
-
-    def compose_mapping_node(self, anchor: Any) -> Any:
-        node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    raise yaml.MarkedYAMLError(
-                        problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark
-                    )
-                seen.add((key.tag, key.value))
-        return node
-
-
-def _read_yaml(text: str, file: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{file}{where}: not valid YAML: {error.problem or error.context}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
-
-
 def _task(entry: Any, file: str, where: str) -> Task:
-    kind = _mapping(entry, file, where).get("task")
+    kind = mapping(entry, file, where).get("task")
     if kind is None:
         raise UserError(f"{file}: {where} needs the key 'task'{did_you_mean('task', TASKS)}")
     if not isinstance(kind, str) or kind not in TASKS:
         raise UserError(f"{file}: {where}.task: no task called {kind!r}{did_you_mean(str(kind), list(TASKS))}")
-    task = _checked(TASKS[kind], entry, file, where)
+    task = checked(TASKS[kind], entry, file, where)
     try:
         task.chosen_metrics()
     except UserError as error:
@@ -207,7 +173,7 @@ def _task(entry: Any, file: str, where: str) -> Task:
 
 def _entry(entry: Any, file: str, where: str, folder: Path) -> GeneratorEntry:
     """An entry of ``generators:``, a name or a mapping; the generator itself is not made yet."""
-    spec = {"generator": entry} if isinstance(entry, str) else dict(_mapping(entry, file, where))
+    spec = {"generator": entry} if isinstance(entry, str) else dict(mapping(entry, file, where))
     name, generator = spec.pop("name", None), spec.get("generator")
     if not isinstance(generator, str):
         raise UserError(f"{file}: {where} needs the key 'generator' with the name of one")
@@ -236,39 +202,3 @@ def _absolute(generator: str) -> str:
     """A ``file.py:Class`` of the command line, which is relative to the working directory."""
     path, _, attribute = generator.rpartition(":")
     return f"{Path(path).absolute()}:{attribute}" if _is_file(generator) else generator
-
-
-def _mapping(value: Any, file: str, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise UserError(f"{file}: {where or 'a suite'} must be a mapping of keys to values, got {value!r:.60}")
-    return value
-
-
-def _unique(names: Sequence[str], file: str, where: str, remedy: str) -> None:
-    twice = [name for i, name in enumerate(names) if name in names[:i]]
-    if twice:
-        raise UserError(f"{file}: {where}: the name {twice[0]!r} is there twice; {remedy}")
-
-
-def _keys(model: type[BaseModel]) -> list[str]:
-    return [name for name, field in model.model_fields.items() if not field.exclude]
-
-
-def _checked(model: type[M], value: Any, file: str, where: str) -> M:
-    """The value as a model, or one sentence about the first thing that is wrong with it."""
-    try:
-        return model.model_validate(dict(_mapping(value, file, where)))
-    except ValidationError as invalid:
-        errors = invalid.errors(include_url=False)  # a misspelt key is also a missing one: its name says more
-        error = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])
-    path = f"{where}{key}".lstrip(".")
-    if error["type"] == "extra_forbidden":
-        unknown = str(error["loc"][-1])
-        place = f" in {where}" if where else ""
-        raise UserError(f"{file}: unknown key {unknown!r}{place}{did_you_mean(unknown, _keys(model))}")
-    if error["type"] == "missing":
-        raise UserError(f"{file}: the key {path!r} is missing")
-    message = error["msg"].removeprefix("Value error, ")
-    got = "" if error["type"] == "value_error" else f", got {error['input']!r:.60}"
-    raise UserError(f"{file}: {path}: {message[0].lower()}{message[1:]}{got}")
