@@ -12,6 +12,7 @@ from evalkit.metrics.edit_likelihood import (
     FewEffectiveOrderings,
     edit_log_likelihood,
     edit_log_likelihoods,
+    sampling_error,
 )
 from generators.adapters.uniform import Uniform
 
@@ -145,6 +146,44 @@ def test_chance_with_detours_in_closed_form(method, edits, shape, pool):
     closed = math.log(math.factorial(edits) * float(n) ** -edits + detours)
     found = edit_log_likelihood(Uniform("pianoroll"), source, target, method=method, level=1, pool=pool)
     assert found.log_total == pytest.approx(closed, abs=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::evalkit.metrics.edit_likelihood.FewEffectiveOrderings")
+def test_the_sampling_error_is_that_of_the_sampler_and_asks_no_roll_twice():
+    """Repetition r of so many orderings is what the sampler itself says with the seed that is r higher."""
+    model, other = (TableModel(4, 3, spread=2.0, seed=1) for _ in range(2))
+    pairs = [pair_of((4, 3), edits, seed) for edits, seed in ((5, 0), (2, 1), (5, 2))]
+    sources, targets = map(list, zip(*pairs, strict=True))
+    exact, estimates = sampling_error(model, sources, targets, orderings=(2, 7, 64), repetitions=3, seed=11)
+    assert len(model.asked) == 31 + 3 + 31
+    assert exact == edit_log_likelihoods(other, sources, targets)
+    assert estimates.shape == (3, 3, 3)
+    for j, orderings in enumerate((2, 7, 64)):
+        for r in range(3):
+            found = edit_log_likelihoods(other, sources, targets, method="sampled", orderings=orderings, seed=11 + r)
+            assert estimates[:, j, r] == pytest.approx([one.value for one in found], abs=1e-12)
+
+
+def test_the_sampling_error_shrinks_and_lies_on_the_low_side():
+    model = TableModel(4, 3, spread=2.0)
+    (exact,), estimates = sampling_error(model, *([roll] for roll in pair_of((4, 3), 6)), repetitions=100)
+    off = estimates[0].mean(axis=1) - exact.value
+    spread = estimates[0].std(axis=1)
+    assert (off[:3] < 0).all()
+    assert abs(off[-1]) < abs(off[0]) / 3
+    assert spread[-1] < spread[0] / 4  # 128 times as many orderings: some 11 times less
+
+
+def test_the_sampling_error_of_impossible_and_of_too_many_edits():
+    model = TableModel(3, 2, additions_only=True)
+    source, target = removed((3, 2), 3)
+    (exact,), estimates = sampling_error(model, [target], [source], orderings=(2, 4), repetitions=5)
+    assert exact.value == -math.inf
+    assert (estimates == -math.inf).all()
+    with pytest.raises(ValueError, match="pair 0 has 15 edits"):
+        sampling_error(Uniform("pianoroll"), *([roll] for roll in removed((4, 4), 15)))
+    with pytest.raises(ValueError, match="orderings must be at least 2"):
+        sampling_error(model, [source], [target], orderings=(1, 2))
 
 
 def test_chance_for_many_edits():

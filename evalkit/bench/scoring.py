@@ -210,19 +210,20 @@ def measured(
     suite: str,
     task: str,
     settings: Mapping[str, Any],
-    metrics: Sequence[str],
-    variant: str = "correct",
+    metrics: Sequence[tuple[str, str]],
 ) -> tuple[list[Result], list[Comparison]]:
-    """Results and comparisons of metrics that a task measures on generators alone, all on the same questions.
+    """Results and comparisons of what a task measures on generators alone, all on the same questions.
 
-    The reference has a row without a value, which says for whom else there is none.
+    ``metrics`` are ids with their variants. The reference has a result without a value for each, which says what it is
+    that a generator without an estimate lacks.
     """
     same = dict.fromkeys(estimates, ("",))  # questions: every comparison is paired
     results: list[Result] = []
     comparisons: list[Comparison] = []
-    for metric in metrics:
-        of_metric = {n: next(e for e in found if e.metric == metric) for n, found in estimates.items()}
-        column = {REFERENCE: None, **of_metric}
+    for metric, variant in metrics:
+        column: dict[str, Estimate | None] = {REFERENCE: None}
+        for name, found in estimates.items():
+            column[name] = next(e for e in found if (e.metric, e.variant) == (metric, variant))
         results += [result_of(metric, variant, name, e, suite, task, settings) for name, e in column.items()]
         comparisons += comparisons_of(metric, column, same, suite, task, settings)
     return results, comparisons

@@ -1,4 +1,4 @@
-"""The mean over pieces of values that each piece has on its own, with a bootstrap over pieces."""
+"""Means of values that pieces, or parts of pieces, have on their own, with a bootstrap over pieces."""
 
 from __future__ import annotations
 
@@ -57,3 +57,32 @@ def mean_estimates(
             )
         )
     return estimates
+
+
+def grouped_mean(
+    metric: Metric,
+    values: NDArray[np.float64],
+    pieces: Sequence[Any] | NDArray[Any],
+    *,
+    variant: str = "correct",
+    settings: Mapping[str, Any] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Estimate:
+    """The mean of values (n,) of which several may come from one of the ``pieces`` (n,): a resample draws pieces.
+
+    An infinite value makes the mean infinite, and is kept apart in the sums, for infinities do not add up. ``n`` of
+    the estimate is the number of pieces.
+    """
+    _, piece = np.unique(np.asarray(pieces), return_inverse=True)
+    finite = np.isfinite(values)
+    columns = (np.where(finite, values, 0.0), np.ones(len(values)), np.where(finite, 0.0, np.sign(values)))
+    table = np.stack([np.bincount(piece, column) for column in columns], axis=1)
+
+    def means(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        total, n, infinite = np.moveaxis(totals, -1, 0)
+        return np.where(infinite != 0, np.copysign(np.inf, infinite), total / n)
+
+    value, replicates = float(means(table.sum(axis=0))), means(bootstrap_totals(table, resamples, seed))
+    ci95 = interval(replicates, value, pieces=len(table))
+    return Estimate(metric.id, variant, value, ci95, len(table), settings or {}, replicates)

@@ -147,7 +147,9 @@ def add_melody_kept(
         for name, made in reduced.pieces.items()
     }
     shared = {"representation": context.representation, "resamples": context.resamples, **questions.settings}
-    results, comparisons = measured(estimates, suite=context.suite, task=task, settings=shared, metrics=(KEPT,))
+    results, comparisons = measured(
+        estimates, suite=context.suite, task=task, settings=shared, metrics=[(KEPT, "correct")]
+    )
     reduced.results.extend(results)
     reduced.comparisons.extend(comparisons)
 

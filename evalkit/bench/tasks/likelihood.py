@@ -90,9 +90,8 @@ class LikelihoodTask(Task):
             "resamples": context.resamples,
             **questions.settings,
         }
-        found = measured(
-            estimates, suite=context.suite, task=self.title, settings=shared, metrics=self.chosen_metrics()
-        )
+        metrics = [(metric, "correct") for metric in self.chosen_metrics()]
+        found = measured(estimates, suite=context.suite, task=self.title, settings=shared, metrics=metrics)
         return Reduced(*found, {}, {})
 
 
