@@ -1,0 +1,138 @@
+"""Coconet: four voices, any of which is resampled given the others, again and again.
+
+Source: Huang, Cooijmans, Roberts, Courville and Eck, ISMIR 2017, with the sampling schedule of its authors' public
+code: ES-Net's "Gibbs sampling" baseline. One step masks each cell that is to be filled with a probability that falls
+from 0.9 to 0.1 over the first 70 % of the steps, and draws all masked cells at once from one pass of the network
+(independent block Gibbs). Given cells are never changed; a given rest stays a rest, and the network sees it as a voice
+in which nothing sounds. The network cannot put a rest where it fills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from evalkit.errors import UserError
+from evalkit.music.satb import SILENCE, VOICES
+from evalkit.protocols import piece_rng
+from generators.models.coconet_network import CoconetNetwork
+from generators.models.trained import BATCH, Trained, batches_of_equal_length
+
+TOKENS = 129  # of the representation: silence and the pitches 0..127
+FIRST, LAST, UNTIL = 0.9, 0.1, 0.7  # masked share at the first step and at the end, which it reaches at this part of N
+
+
+class Coconet(Trained[CoconetNetwork]):
+    """Annealed block Gibbs sampling in ``steps_of_gibbs`` steps; 512 is the public code's number for 8 bars.
+
+    ``sharpness``: a temperature of its own, 0.99 in the public code, by which the caller's is multiplied.
+    """
+
+    model = "coconet"
+    citation = "Huang, Cooijmans, Roberts, Courville and Eck, Counterpoint by Convolution, ISMIR 2017"
+
+    def __init__(self, weights: str = "small", gibbs_steps: int = 512, sharpness: float = 0.99) -> None:
+        if gibbs_steps < 0 or not sharpness > 0:
+            raise UserError(
+                f"coconet: gibbs_steps must be 0 or more and sharpness above 0, got {gibbs_steps} and {sharpness}"
+            )
+        super().__init__(weights, gibbs_steps=gibbs_steps, sharpness=sharpness)
+
+    @staticmethod
+    def build(network: Mapping[str, Any]) -> CoconetNetwork:
+        return CoconetNetwork(**network)
+
+    def sample(self, n: int, *, steps: int, seed: int, temperature: float = 1.0) -> list[NDArray[np.int16]]:
+        """``n`` pieces ``(steps, 4)`` from nothing."""
+        nothing = [np.full((steps, len(VOICES)), SILENCE, np.int16)] * n
+        return self.complete(nothing, [voices == SILENCE for voices in nothing], seed=seed, temperature=temperature)
+
+    def complete(
+        self,
+        contexts: Sequence[NDArray[Any]],
+        mask: Sequence[NDArray[np.bool_]],
+        *,
+        seed: int,
+        temperature: float = 1.0,
+    ) -> list[NDArray[np.int16]]:
+        """The voices ``(T, 4)`` with a pitch in every cell under the mask; all other cells as they were given."""
+        if not temperature >= 0:
+            raise UserError(f"coconet: the temperature must not be negative, got {temperature}")
+        filled: list[NDArray[np.int16]] = [np.array([])] * len(contexts)
+        for index in batches_of_equal_length(contexts):
+            fill = np.stack([mask[i] for i in index])
+            voices = np.where(fill, SILENCE, np.stack([contexts[i] for i in index])).astype(np.int16)
+            streams = [piece_rng(seed, int(i)) for i in index]
+            for i, made in zip(index, self._gibbs(voices, fill, streams, temperature), strict=True):
+                filled[i] = made
+        return filled
+
+    def _gibbs(
+        self,
+        voices: NDArray[np.int16],
+        fill: NDArray[np.bool_],
+        streams: Sequence[np.random.Generator],
+        temperature: float,
+    ) -> NDArray[np.int16]:
+        """Voices ``(B, T, 4)`` with ``fill`` drawn all at once, and then again in smaller and smaller parts."""
+        n, temperature = self.settings["gibbs_steps"], temperature * self.settings["sharpness"]
+        for step in range(n + 1):
+            uniforms = np.stack([rng.random((2, *voices.shape[1:])) for rng in streams], axis=1)
+            share = 1.0 if step == 0 else masked_share(step - 1, n)
+            block = fill & (uniforms[0] < share)
+            if block.any():
+                drawn = self._draw(voices, block, uniforms[1], temperature)
+                voices = np.where(block, drawn, voices)
+        return voices
+
+    @torch.inference_mode()
+    def _draw(
+        self, voices: NDArray[np.int16], block: NDArray[np.bool_], uniforms: NDArray[np.float64], temperature: float
+    ) -> NDArray[np.int16]:
+        """A pitch for each cell of the block ``(B, T, 4)``, by inversion, all given what is outside the block."""
+        low = self.info.pitch_range[0]
+        logits = self._logits(voices, block).permute(0, 2, 1, 3)[self.tensor(block)].double()  # (cells, P)
+        if temperature == 0:
+            index = logits.argmax(dim=1)
+        else:
+            cumulative = (logits / temperature).softmax(dim=1).cumsum(dim=1)
+            at = self.tensor(uniforms[block])[:, None] * cumulative[:, -1:]
+            index = torch.searchsorted(cumulative, at, right=True)[:, 0].clamp_max(logits.shape[1] - 1)
+        drawn = voices.copy()
+        drawn[block] = index.cpu().numpy() + low
+        return drawn
+
+    def _logits(self, voices: NDArray[np.integer], mask: NDArray[np.bool_]) -> Tensor:
+        """(B, 4, T, P) of the network; pitches out of its range it sees as silence."""
+        return self.network(one_hot(self.tensor(voices), *self.info.pitch_range), self.tensor(mask).permute(0, 2, 1))
+
+    @torch.inference_mode()
+    def masked_log_probs(
+        self, pieces: NDArray[np.integer], mask: NDArray[np.bool_], cells: NDArray[np.integer]
+    ) -> NDArray[np.float64]:
+        """``(B, C, 129)`` log-probabilities of silence (never) and the pitches 0..127 in masked cells ``(B, C, 2)``."""
+        low, high = self.info.pitch_range
+        scores = np.full((*cells.shape[:2], TOKENS), -np.inf)
+        for start in range(0, len(pieces), BATCH):
+            rows = slice(start, start + BATCH)
+            step, voice = self.tensor(cells[rows].astype(np.int64)).unbind(dim=-1)
+            logits = self._logits(pieces[rows], mask[rows])
+            chosen = logits[torch.arange(len(logits), device=logits.device)[:, None], voice, step].double()
+            scores[rows, :, low + 1 : high + 2] = chosen.log_softmax(dim=-1).cpu().numpy()
+        return scores
+
+
+def masked_share(step: int, steps: int) -> float:
+    """The probability with which step ``0 <= step < steps`` masks a cell."""
+    return max(LAST, FIRST - (FIRST - LAST) / UNTIL * step / steps)
+
+
+def one_hot(voices: Tensor, low: int, high: int) -> Tensor:
+    """Voices ``(B, T, V)`` of MIDI pitches as ``(B, V, T, P)``, float; silence and other pitches are all zero."""
+    pitches = torch.arange(low, high + 1, device=voices.device, dtype=voices.dtype)
+    return (voices.permute(0, 2, 1)[..., None] == pitches).float()

@@ -1,0 +1,30 @@
+"""What the training loop must know of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.music.notes import Piece
+from generators.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Batch = dict[str, NDArray[Any]]  # named arrays with one row per example
+
+
+@dataclass(frozen=True, slots=True)
+class Trainable:
+    """Pure functions round a network; ``generator`` is the class that uses the trained weights ("module:name")."""
+
+    model: str
+    generator: str
+    representation: str
+    examples: Callable[[Sequence[Piece], Recipe], NDArray[Any]]  # all that one pass over the pieces would show
+    batch: Callable[[NDArray[Any], np.random.Generator, Recipe], Batch]  # of chosen examples: what the network is shown
+    loss: Callable[[nn.Module, dict[str, Tensor]], Tensor]  # (B,) nats, one per example
