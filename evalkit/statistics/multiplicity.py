@@ -17,3 +17,9 @@ def holm(pvalues: ArrayLike) -> NDArray[np.float64]:
     order = tests[np.argsort(p[tests], kind="stable")]
     corrected[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
     return corrected
+
+
+def bonferroni(pvalues: ArrayLike) -> NDArray[np.float64]:
+    """Bonferroni's correction, ``(tests,)``: never smaller than Holm's; NaN stays NaN and does not count as a test."""
+    p = np.asarray(pvalues, np.float64)
+    return np.minimum(1, p * np.count_nonzero(~np.isnan(p)))
