@@ -21,6 +21,7 @@ from evalkit.errors import UserError
 from evalkit.music.satb import SILENCE, VOICES
 from evalkit.protocols import piece_rng
 from generators.models.coconet_network import CoconetNetwork
+from generators.models.draws import draw
 from generators.models.trained import BATCH, Trained, batches_of_equal_length
 
 TOKENS = 129  # of the representation: silence and the pitches 0..127
@@ -80,29 +81,29 @@ class Coconet(Trained[CoconetNetwork]):
         temperature: float,
     ) -> NDArray[np.int16]:
         """Voices ``(B, T, 4)`` with ``fill`` drawn all at once, and then again in smaller and smaller parts."""
-        n, temperature = self.settings["gibbs_steps"], temperature * self.settings["sharpness"]
-        for step in range(n + 1):
-            uniforms = np.stack([rng.random((2, *voices.shape[1:])) for rng in streams], axis=1)
+        n = self.settings["gibbs_steps"]
+        for step in range(n + 1):  # the first fills everything at once
             share = 1.0 if step == 0 else masked_share(step - 1, n)
-            block = fill & (uniforms[0] < share)
+            block = fill & (np.stack([rng.random(fill.shape[1:]) for rng in streams]) < share)
             if block.any():
-                drawn = self._draw(voices, block, uniforms[1], temperature)
-                voices = np.where(block, drawn, voices)
+                voices = self._resampled(voices, block, streams, temperature)
         return voices
 
     @torch.inference_mode()
-    def _draw(
-        self, voices: NDArray[np.int16], block: NDArray[np.bool_], uniforms: NDArray[np.float64], temperature: float
+    def _resampled(
+        self,
+        voices: NDArray[np.int16],
+        block: NDArray[np.bool_],
+        streams: Sequence[np.random.Generator],
+        temperature: float,
     ) -> NDArray[np.int16]:
-        """A pitch for each cell of the block ``(B, T, 4)``, by inversion, all given what is outside the block."""
-        low = self.info.pitch_range[0]
-        logits = self._logits(voices, block).permute(0, 2, 1, 3)[self.tensor(block)].double()  # (cells, P)
-        if temperature == 0:
-            index = logits.argmax(dim=1)
-        else:
-            cumulative = (logits / temperature).softmax(dim=1).cumsum(dim=1)
-            at = self.tensor(uniforms[block])[:, None] * cumulative[:, -1:]
-            index = torch.searchsorted(cumulative, at, right=True)[:, 0].clamp_max(logits.shape[1] - 1)
+        """The voices with new pitches in the block ``(B, T, 4)``, all drawn given what is outside the block."""
+        low, high = self.info.pitch_range
+        logits = self._logits(voices, block).permute(0, 2, 1, 3)[self.tensor(block)]  # (cells, P)
+        times = [
+            rng.standard_exponential((int(b.sum()), high + 1 - low)) for rng, b in zip(streams, block, strict=True)
+        ]
+        index = draw(logits, self.tensor(np.concatenate(times)), temperature * self.settings["sharpness"])
         drawn = voices.copy()
         drawn[block] = index.cpu().numpy() + low
         return drawn

@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from generators.models.draws import draw, race_times
+
 Allowed = Callable[[Tensor], Tensor]  # (B, N) bool present cells -> (B, N) bool cells that may be toggled now
 
 NO_CELL = -1  # in the list of edits: nothing was allowed any more
@@ -30,39 +32,23 @@ def sample_edits(
     """Toggle a cell of each roll ``iterations`` times; the last rolls ``(B, T, P)`` and the cells ``(B, iterations)``.
 
     Each cell is drawn from the softmax of the network's logits, divided by the temperature (0: the most probable
-    cell), over the cells that are allowed, with one uniform number from the roll's own stream.
+    cell), over the cells that are allowed, with numbers from the roll's own stream.
     """
     shape = rolls.shape
     present = rolls.reshape(len(rolls), -1).clone()
     rows = torch.arange(len(present), device=present.device)
     edits = np.full((len(present), iterations), NO_CELL, np.int32)
-    uniforms = torch.from_numpy(np.stack([rng.random(iterations) for rng in streams])).to(present.device)
     for i in range(iterations):
         may = allowed(present)
         open_rows = may.any(dim=1)
         if not bool(open_rows.any()):
             break
-        logits = logits_of(present.view(shape)).reshape(len(present), -1).double()
-        cell = draw(logits.masked_fill(~may, -torch.inf), uniforms[:, i], temperature)
+        logits = logits_of(present.view(shape)).reshape(len(present), -1)
+        times = torch.from_numpy(race_times(streams, present.shape[1:])).to(present.device)
+        cell = draw(logits.masked_fill(~may, -torch.inf), times, temperature)
         present[rows, cell] ^= open_rows
         edits[:, i] = torch.where(open_rows, cell, NO_CELL).cpu().numpy()
     return present.view(shape), edits
-
-
-def draw(logits: Tensor, uniforms: Tensor, temperature: float) -> Tensor:
-    """One index per row of logits ``(B, N)``, by inversion of the distribution function at ``uniforms`` ``(B,)``.
-
-    Inversion in double precision: what a batch of another size changes in the last bit of a logit changes the draw
-    only if the uniform number falls into that bit.
-    """
-    if temperature == 0:
-        return logits.argmax(dim=1)
-    scaled = logits / temperature
-    weights = (scaled - scaled.amax(dim=1, keepdim=True)).exp().nan_to_num_(0.0)
-    cumulative = weights.cumsum(dim=1)
-    index = torch.searchsorted(cumulative, (uniforms * cumulative[:, -1])[:, None], right=True)[:, 0]
-    last_possible = weights.shape[1] - 1 - (weights > 0).flip(1).int().argmax(dim=1)
-    return torch.minimum(index, last_possible)
 
 
 def net_change_rate(edits: NDArray[np.integer], window: int) -> NDArray[np.float64]:
