@@ -9,6 +9,7 @@ from __future__ import annotations
 from evalkit.metrics import (
     descriptors,
     edit_likelihood,
+    framewise,
     likelihood,
     melody_kept,
     originality,
@@ -31,7 +32,7 @@ FAMILIES: dict[str, Family] = {
     for name, module in _MODULES.items()
 }
 
-_OF_ANSWERS = (likelihood, edit_likelihood, melody_kept)
+_OF_ANSWERS = (likelihood, edit_likelihood, framewise, melody_kept)
 
 METRICS: dict[str, Metric] = {
     metric.id: metric for module in (*_MODULES.values(), *_OF_ANSWERS) for metric in module.METRICS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evalkit.bench.tasks.completion import CompletionTask
 from evalkit.bench.tasks.edit_likelihood import EditLikelihoodTask
+from evalkit.bench.tasks.framewise import FramewiseTask
 from evalkit.bench.tasks.likelihood import LikelihoodTask
 from evalkit.bench.tasks.samples import SamplesTask
 from evalkit.bench.tasks.task import Task
@@ -13,4 +14,5 @@ TASKS: dict[str, type[Task]] = {
     "likelihood": LikelihoodTask,
     "completion": CompletionTask,
     "edit-likelihood": EditLikelihoodTask,
+    "framewise": FramewiseTask,
 }

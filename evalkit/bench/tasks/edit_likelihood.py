@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from evalkit.bench.tasks.pieces import QUARTERS_PER_BAR
-from evalkit.bench.tasks.task import Answers, Context, Payload, Questions, Reduced, Shard, Task, shard_seed
-from evalkit.datasets.pieces import PieceSet
-from evalkit.datasets.windows import in_turns, separate_windows
-from evalkit.errors import MidiError, UserError
+from evalkit.bench.tasks.task import Answers, Context, Payload, Questions, Reduced, Shard, shard_seed
+from evalkit.bench.tasks.windows import WindowsTask, windows_of
 from evalkit.metrics.edit_likelihood import (
     METRICS,
     MOST_EXACT,
@@ -33,73 +32,37 @@ from evalkit.metrics.edit_likelihood import (
     edit_log_likelihoods,
     sampling_error,
 )
-from evalkit.metrics.metric import Estimate
-from evalkit.metrics.piece_means import grouped_mean
+from evalkit.metrics.metric import Metric
 from evalkit.music import pianoroll
-from evalkit.music.notes import STEPS_PER_QUARTER, Piece, quantise
+from evalkit.music.notes import Piece
 from evalkit.protocols import Generator, ProposesEdits, piece_rng
-from evalkit.registry import did_you_mean
 
-(METRIC,) = METRICS
 ORDERINGS = tuple(2**i for i in range(3, 11))  # on the axis of the figure
 REPETITIONS = 200  # of the estimator, for each number of orderings
 FIGURE = "edit_likelihood_error"
 
 
-class EditLikelihoodTask(Task):
-    """Windows of all pieces, or the first ``windows`` in turns, each with ``removals`` pairs of rolls."""
+class EditLikelihoodTask(WindowsTask):
+    """Each window with ``removals`` pairs of rolls: 1,023 rolls a pair, and thousands for the published variant."""
 
     capability: ClassVar[str] = "ProposesEdits"
+    metric: ClassVar[Metric] = METRICS[0]
 
     task: Literal["edit-likelihood"] = "edit-likelihood"
-    variant: Literal["correct", "published", "both"] = "both"
-    shard_size: int = Field(
-        2, ge=1
-    )  # windows: each costs 1,023 rolls a removal, and thousands for the published variant
-    bars: int = Field(8, ge=1)
-    windows: int | None = Field(None, ge=1)
     removals: int = Field(4, ge=1)
     edits: int = Field(10, ge=1, le=MOST_EXACT)
     orderings: int = Field(64, ge=2)
     pool: int = Field(16, ge=1)
 
-    def asked(self) -> dict[str, Any]:
-        kept = {key: value for key, value in super().asked().items() if key != "windows"}
-        return {**kept, "variant": self.variant}
-
-    def chosen_metrics(self) -> tuple[str, ...]:
-        if unknown := [name for name in self.metrics if name not in (METRIC.id, "all")]:
-            raise UserError(
-                f"the task {self.task!r} has no metric {unknown[0]!r}{did_you_mean(unknown[0], [METRIC.id])}"
-            )
-        return (METRIC.id,)
-
-    @property
-    def variants(self) -> tuple[str, ...]:
-        return ("published", "correct") if self.variant == "both" else (self.variant,)
-
     def plan(self, context: Context) -> Questions:
-        found, left_out = windows_of(context.inputs, self.bars, self.edits)
+        found, left_out = windows_of(context.inputs, self.bars, partial(too_empty, edits=self.edits))
         windows = found[: self.windows][: context.limit]
         seed = shard_seed(context.seed, self.title, 0)
-        rolls = np.stack([pianoroll.encode(window) for window in windows])
-        removed = np.stack(
-            [removals_of(roll, self.removals, self.edits, piece_rng(seed, i)) for i, roll in enumerate(rolls)]
-        )
-        pieces = np.array([window.name.rpartition("@")[0] for window in windows])
-        settings = {
-            "inputs": context.inputs_spec,
-            "bars": self.bars,
-            "windows": len(windows),
-            "removals": self.removals,
-            "edits": self.edits,
-        }
-        shards = self.shards(
-            context.seed,
-            len(windows),
-            lambda part: {"rolls": rolls[part], "removed": removed[part], "pieces": pieces[part]},
-        )
-        return Questions(shards, settings, left_out)
+        rolls = [pianoroll.encode(window) for window in windows]
+        removed = [removals_of(r, self.removals, self.edits, piece_rng(seed, i)) for i, r in enumerate(rolls)]
+        inputs = {"rolls": np.stack(rolls), "removed": np.stack(removed)}
+        settings = {"inputs": context.inputs_spec, "removals": self.removals, "edits": self.edits}
+        return self.questions(context, windows, inputs, settings, left_out)
 
     def execute(self, shard: Shard, generator: Generator) -> Payload:
         editor, seed = cast(ProposesEdits, generator), shard.task_seed
@@ -127,32 +90,10 @@ class EditLikelihoodTask(Task):
         return payload
 
     def reduce(self, context: Context, questions: Questions, answers: Mapping[str, Answers]) -> Reduced:
-        from evalkit.bench.scoring import measured
-
-        pieces = np.repeat(np.concatenate([s.inputs["pieces"] for s in questions.shards]), self.removals)
-
-        def estimate(said: Answers, variant: str) -> Estimate:
-            return grouped_mean(
-                METRIC,
-                said.column(variant),
-                pieces,
-                variant=variant,
-                settings=self._how(variant),
-                resamples=context.resamples,
-                seed=context.seed,
-            )
-
-        found = measured(
-            {name: [estimate(said, variant) for variant in self.variants] for name, said in answers.items()},
-            suite=context.suite,
-            task=self.title,
-            settings={"resamples": context.resamples, **questions.settings},
-            metrics=[(METRIC.id, variant) for variant in self.variants],
-        )
         figures = {FIGURE: error_figure(answers)} if "correct" in self.variants and answers else {}
-        return Reduced(*found, figures, {})
+        return replace(super().reduce(context, questions, answers), figures=figures)
 
-    def _how(self, variant: str) -> dict[str, Any]:
+    def how(self, variant: str) -> dict[str, Any]:
         if variant == "correct":
             return {"method": "exact", "level": "0"}
         return {
@@ -163,27 +104,8 @@ class EditLikelihoodTask(Task):
         }
 
 
-def windows_of(inputs: PieceSet, bars: int, edits: int) -> tuple[list[Piece], tuple[str, ...]]:
-    """The windows of the pieces in turns, and why pieces or windows are left out; ``UserError`` where none is left."""
-    steps = bars * QUARTERS_PER_BAR * STEPS_PER_QUARTER
-    windows: list[list[Piece]] = []
-    left_out: list[str] = []
-    for piece in inputs:
-        if isinstance(piece, MidiError):
-            left_out.append(str(piece))
-            continue
-        found = list(separate_windows(quantise(piece, STEPS_PER_QUARTER), bars, ticks=steps))
-        if not found:
-            left_out.append(f"{piece.name}: it has no {bars} bars of 4/4 in a row")
-        full = [window for window in found if pianoroll.encode(window).sum() >= edits]
-        left_out += [f"{window.name}: fewer than {edits} cells sound in it" for window in found if window not in full]
-        windows.append(full)
-    usable = in_turns(windows)
-    if not usable:
-        raise UserError(
-            f"{inputs.spec} has no window of {bars} bars: {left_out[0] if left_out else 'it has no pieces'}"
-        )
-    return usable, tuple(left_out)
+def too_empty(window: Piece, edits: int) -> str | None:
+    return f"fewer than {edits} cells sound in it" if pianoroll.encode(window).sum() < edits else None
 
 
 def removals_of(roll: NDArray[np.bool_], removals: int, edits: int, rng: np.random.Generator) -> NDArray[np.int64]:
