@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.analysis.bradley_terry import Effect, Problem, effect, estimate, prepare
+from studies.analysis.bradley_terry import Problem, estimate, prepare
 from studies.analysis.clustering import cluster_sums, sandwich, wald_test
 from studies.analysis.comparisons import coded, collect
 from studies.analysis.newton import maximise
 from studies.analysis.outcome_models import MODELS, Ties, likelihood, scores
+from studies.analysis.strengths import Effect, effect
 from studies.analysis.tables import TableError, checked
 
 if TYPE_CHECKING:

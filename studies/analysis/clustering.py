@@ -56,7 +56,7 @@ def sandwich(bread: Floats, sums: Sequence[Floats]) -> Covariance:
         eigenvalues = np.linalg.eigvalsh(both)
         if eigenvalues[0] >= -1e-12 * max(1e-300, eigenvalues[-1]):
             meat = both  # else not a covariance: without the subtraction it errs on the safe side
-    notes = ()
+    notes: tuple[str, ...] = ()
     if fewest < FEW:
         notes = (f"only {fewest} clusters: read intervals and p-values with care",)
     return Covariance(bread @ meat @ bread, fewest - 1, clusters, notes)

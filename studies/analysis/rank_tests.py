@@ -6,7 +6,8 @@
     welch_t             one pair, one-sided or two-sided, on different units
 
 ``unit`` is a column, or several, whose values are averaged first: "listener" (the default), "item",
-("listener", "item"), ...; ``unit=None`` takes every row for independent, as the papers did; ``warnings`` say so. Higher ranks are worse and higher ratings better: the tests know neither.
+("listener", "item"), ...; ``unit=None`` takes every row for independent, as the papers did; ``warnings`` say so. Higher
+ranks are worse and higher ratings better: the tests know neither.
 """
 
 from __future__ import annotations

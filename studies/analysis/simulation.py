@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +101,7 @@ def simulate_ratings(
     cuts = np.linspace(-2, 2, points - 1)
     listener, system, item = (a.ravel() for a in np.indices(shape))
     rating = 1 + np.searchsorted(cuts, latent).ravel()
-    columns = {"listener": _names("listener", listener), "item": _names("item", item)}
+    columns: dict[str, Any] = {"listener": _names("listener", listener), "item": _names("item", item)}
     columns |= {"system": np.array(systems, object)[system], "rating": rating, "simulated": True}
     return pd.DataFrame(columns)
 
@@ -121,7 +121,7 @@ def simulate_rankings(
     latent += rng.normal(0, taste, (listeners, 1, len(systems))) if taste else 0.0
     rank = 1 + (-latent).argsort(axis=-1).argsort(axis=-1)
     listener, item, system = (a.ravel() for a in np.indices(shape))
-    columns = {"listener": _names("listener", listener), "item": _names("item", item)}
+    columns: dict[str, Any] = {"listener": _names("listener", listener), "item": _names("item", item)}
     columns |= {"system": np.array(systems, object)[system], "rank": rank.ravel(), "simulated": True}
     return pd.DataFrame(columns)
 

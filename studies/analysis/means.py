@@ -1,0 +1,197 @@
+"""Means of ratings and of graded preferences, with intervals clustered by listener and by item.
+
+Ratings repeat within listeners (who are severe, or like one system) and within items (some inputs are easy, some clips
+are good). Both are samples; errors that know only one of them are too small for a statement about others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.statistics.bootstrap import interval, resample_weights
+from studies.analysis.bradley_terry import Cluster, cluster_codes
+from studies.analysis.clustering import Covariance, cluster_sums, sandwich, t_margin, wald_test
+from studies.analysis.comparisons import coded, coded_pair
+from studies.analysis.connectivity import components
+from studies.analysis.strengths import Contrast, Effect, contrasts, effect, zero_sum_basis
+from studies.analysis.tables import checked, checked_numbers, checked_pairs, checked_ratings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+BOTH: Cluster = ("listener", "item")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Means:
+    """Means (ratings), or scores with mean 0 whose differences are mean preferences (graded pairs), by system."""
+
+    systems: tuple[Any, ...]
+    means: dict[Any, float]
+    standard_errors: dict[Any, float]
+    intervals: dict[Any, tuple[float, float]]
+    contrasts: tuple[Contrast, ...]
+    all_equal: tuple[float, int, float]  # F, degrees of freedom, p
+    side: Effect | None  # graded pairs: preference for the left excerpt
+    n: int
+    clusters: tuple[int, ...]
+    cluster: Cluster
+    df: float
+    notes: tuple[str, ...]
+
+
+def clusters_of(table: pd.DataFrame) -> Cluster:
+    """Listeners and items, or listeners alone where a single item cannot stand for others."""
+    return BOTH if "item" in table.columns and table["item"].nunique() > 1 else "listener"
+
+
+def rating_means(
+    table: pd.DataFrame, *, scale: tuple[float, float] | None = None, cluster: Cluster | str = "auto"
+) -> Means:
+    """Mean rating of every system of a table ``listener item system rating``, and of their differences.
+
+    ``cluster``: as ``bradley_terry.fit``; "auto": listeners and items if there are several.
+    """
+    checked_ratings(table, scale)
+    chosen = clusters_of(table) if cluster == "auto" else cluster
+    codes, names = coded(table["system"])
+    systems = tuple(sorted(names, key=str))
+    design = np.eye(len(systems))[np.array([systems.index(n) for n in names])[codes]]
+    beta, covariance = least_squares(design, table["rating"].to_numpy(np.float64), table, chosen)
+    n = design.sum(axis=0)
+    return _means(systems, beta, covariance, n[:, None] + n, None, len(table), chosen, ())
+
+
+def preference_means(
+    table: pd.DataFrame, *, scale: tuple[float, float], cluster: Cluster | str = "listener", side: bool = True
+) -> Means:
+    """Mean graded preference between every two systems of a table ``left right rating listener item``.
+
+    Ratings run from ``scale[0]`` (clearly the left) to ``scale[1]`` (clearly the right). A preference is the centre of
+    the scale less the rating, explained as score of the left - score of the right + side, by least squares.
+    """
+    preference = left_preference(table, scale)
+    chosen = clusters_of(table) if cluster == "auto" else cluster
+    systems, left, right = coded_pair(table)
+    inner, rows = len(systems) - 1, np.arange(len(left))
+    incidence = np.zeros((len(left), len(systems)))
+    incidence[rows, left], incidence[rows, right] = 1, -1
+    basis = zero_sum_basis(len(systems))
+    shown = set(zip(left.tolist(), right.tolist(), strict=True))
+    sided = side and any((b, a) in shown for a, b in shown)
+    design = np.hstack([incidence @ basis, np.ones((len(left), 1))]) if sided else incidence @ basis
+    beta, covariance = least_squares(design, preference, table, chosen)
+    together = np.zeros((len(systems),) * 2)
+    np.add.at(together, (left, right), 1)
+    inside = covariance.matrix[:inner, :inner]
+    outer = Covariance(basis @ inside @ basis.T, covariance.df, covariance.clusters, covariance.notes)
+    found = effect(float(beta[-1]), float(covariance.matrix[-1, -1]), covariance.df) if sided else None
+    linked = components(together + together.T, strong=False)
+    notes = () if len(linked) == 1 else ("no comparison links some systems: their difference is unknown",)
+    return _means(systems, basis @ beta[:inner], outer, together + together.T, found, len(table), chosen, notes, linked)
+
+
+def left_preference(table: pd.DataFrame, scale: tuple[float, float]) -> Floats:
+    """Positive where the left excerpt is preferred, 0 in the middle of the scale."""
+    if not scale[0] < scale[1]:
+        raise ValueError(f"scale must be (lowest, highest), got {scale}")
+    checked_numbers(checked_pairs(table, ("rating",)), "rating", scale)
+    return (scale[0] + scale[1]) / 2 - table["rating"].to_numpy(np.float64)
+
+
+def least_squares(design: Floats, y: Floats, table: pd.DataFrame, cluster: Any) -> tuple[Floats, Covariance]:
+    """Coefficients and their clustered covariance (model-based for ``cluster=None``)."""
+    bread: Floats = np.asarray(np.linalg.pinv(design.T @ design, hermitian=True), np.float64)
+    beta = bread @ (design.T @ y)
+    residual = y - design @ beta
+    codes = cluster_codes(table, cluster)
+    if codes is None:
+        free = len(y) - design.shape[1]
+        variance = float(residual @ residual) / free if free > 0 else math.nan
+        return beta, Covariance(bread * variance, free if free > 0 else math.nan, ())
+    return beta, sandwich(bread, [cluster_sums(c, design * residual[:, None]) for c in codes])
+
+
+def _means(
+    systems: tuple[Any, ...],
+    values: Floats,
+    covariance: Covariance,
+    together: Floats,
+    side: Effect | None,
+    n: int,
+    cluster: Any,
+    notes: tuple[str, ...],
+    linked: list[list[int]] | None = None,
+) -> Means:
+    errors, margin = np.sqrt(np.maximum(np.diag(covariance.matrix), 0)), t_margin(covariance.df)
+    rows = list(zip(systems, values.tolist(), errors.tolist(), strict=True))
+    basis = zero_sum_basis(len(systems))
+    equal = wald_test(basis.T @ values, basis.T @ covariance.matrix @ basis, covariance.df)
+    if linked and len(linked) > 1:
+        equal = (math.nan, equal[1], math.nan)
+    return Means(
+        systems,
+        {s: v for s, v, _ in rows},
+        {s: e for s, _, e in rows},
+        {s: (v - margin * e, v + margin * e) for s, v, e in rows},
+        contrasts(systems, values, covariance.matrix, covariance.df, together, linked=linked),
+        equal,
+        side,
+        n,
+        covariance.clusters,
+        cluster,
+        covariance.df,
+        (*notes, *covariance.notes),
+    )
+
+
+def two_way_bootstrap(
+    table: pd.DataFrame, *, scale: tuple[float, float] | None = None, resamples: int = 2000, seed: int = 0
+) -> dict[Any, tuple[float, float]]:
+    """Intervals of the mean ratings from listeners and items resampled independently of each other.
+
+    Errs on the wide side (McCullagh 2000, Resampling and exchangeable arrays, Bernoulli 6).
+    """
+    checked_ratings(table, scale)
+    codes, names = coded(table["system"])
+    listener, item = coded(table["listener"])[0], coded(table["item"])[0]
+    shape = (listener.max() + 1, item.max() + 1)
+    cell, rating = listener * shape[1] + item, table["rating"].to_numpy(np.float64)
+    draws = [np.concatenate([*resample_weights(n, resamples, seed + way)]) for way, n in enumerate(shape)]
+    found = {}
+    for code, name in enumerate(names):
+        rows = codes == code
+        n = np.bincount(cell[rows], minlength=math.prod(shape)).reshape(shape).astype(np.float64)
+        total = np.bincount(cell[rows], rating[rows], minlength=math.prod(shape)).reshape(shape)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = ((draws[0] @ total) * draws[1]).sum(axis=1) / ((draws[0] @ n) * draws[1]).sum(axis=1)
+        found[name] = interval(means, float(rating[rows].mean()), pieces=min(shape))
+    return dict(sorted(found.items(), key=lambda pair: str(pair[0])))
+
+
+def permutation_by_listener(
+    table: pd.DataFrame, *, value: str = "rating", permutations: int = 10_000, seed: int = 0
+) -> tuple[float, int]:
+    """(p, listeners) of "every listener's systems are exchangeable": whole listeners' means change systems, not rows.
+
+    Listeners who have not judged all systems are left out; NaN with fewer than two. The statistic is the variance of
+    the systems' means. p is never 0 (Phipson and Smyth 2010, eq. 2).
+    """
+    checked_numbers(checked(table, ("listener", "system", value)), value)
+    wide = table.groupby(["listener", "system"], observed=True)[value].mean().unstack().dropna()
+    values = wide.to_numpy()
+    if len(values) < 2 or values.shape[1] < 2:
+        return math.nan, len(values)
+    rng = np.random.default_rng([seed, *values.shape])
+    observed, hits = values.mean(axis=0).var(), 0
+    block = max(1, (1 << 21) // values.size)
+    for start in range(0, permutations, block):
+        shuffled = rng.permuted(np.broadcast_to(values, (min(block, permutations - start), *values.shape)), axis=2)
+        hits += int((shuffled.mean(axis=1).var(axis=1) >= observed - 1e-12).sum())
+    return (1 + hits) / (1 + permutations), len(values)
