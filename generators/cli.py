@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from hashlib import sha256
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evalkit.errors import UserError
-from evalkit.protocols import Samples, capabilities
+from evalkit.protocols import Generator, Samples, capabilities
 from evalkit.registry import generator_names, load_generator, origin, parameters_of
 
 if TYPE_CHECKING:
@@ -123,9 +122,13 @@ def check(name: str, assignments: tuple[str, ...], device: str, seed: int) -> in
     from generators.conformance import findings
 
     settings = dict(map(_setting, assignments))
+
+    def make(**others: Any) -> Generator:
+        return load_generator({"generator": name, **settings, **others})
+
     found: list[Finding] = []
     with Console(stderr=True).status(f"{name}: loading") as status:
-        for finding in findings(partial(load_generator, {"generator": name, **settings}), device=device, seed=seed):
+        for finding in findings(make, device=device, seed=seed):
             found.append(finding)
             status.update(f"{name}: {finding.capability}: {finding.rule}")
     _print_findings(found)

@@ -18,7 +18,7 @@ from typing import Literal
 from evalkit.bench.worker import reason_of
 from evalkit.errors import UserError
 from evalkit.protocols import Generator
-from generators.rules import answers, life_cycle, pieces, scores
+from generators.rules import answers, cells, life_cycle, pieces, scores
 from generators.rules.shared import global_random_state
 from generators.rules.subject import NotApplicable, Subject, Violation
 
@@ -73,11 +73,19 @@ RULES: dict[str, dict[str, Rule]] = {
         "causal": scores.causal,
     },
     "ProposesEdits": {
-        "well-formed": scores.well_formed_edits,
-        "normalised": scores.normalised_edits,
+        "well-formed": cells.well_formed_edits,
+        "normalised": cells.normalised_edits,
         **ANSWERS,
         **INPUTS,
-        "cells": scores.cells_gathered,
+        "cells": cells.cells_gathered,
+    },
+    "ScoresMasked": {
+        "well-formed": cells.well_formed_masked,
+        "normalised": cells.normalised_masked,
+        **ANSWERS,
+        **INPUTS,
+        "cells-alone": cells.cells_alone,
+        "no-leak": cells.masked_leak,
     },
 }
 BEFORE: dict[str, Rule] = {
@@ -88,6 +96,7 @@ AFTER: dict[str, Rule] = {  # these compare with the answers to the questions ab
     "load-twice": life_cycle.load_twice,
     "context-manager": life_cycle.context_manager,
     "another-instance": life_cycle.another_instance,
+    "round-trip": life_cycle.round_trip,
     "device-memory": life_cycle.device_memory,
     "release-and-load": life_cycle.release_and_load,
 }
@@ -103,8 +112,10 @@ class Finding:
     reason: str  # one sentence, with the numbers
 
 
-def check_generator(make: Callable[[], Generator], *, device: str = "cpu", seed: int = 0) -> list[Finding]:
+def check_generator(make: Callable[..., Generator], *, device: str = "cpu", seed: int = 0) -> list[Finding]:
     """All rules on the generator that ``make`` makes; it is called several times, for instances that are alike.
+
+    Where the generator has ``save(folder)``, ``make`` is also called with ``weights=folder``, if it takes that.
 
     Deterministic; takes as long as some 60 small batches and two loads. Raises ``UserError`` where the generator
     cannot be made or loaded because of a mistake of the user's, such as a folder that is not there.
@@ -112,7 +123,7 @@ def check_generator(make: Callable[[], Generator], *, device: str = "cpu", seed:
     return list(findings(make, device=device, seed=seed))
 
 
-def findings(make: Callable[[], Generator], *, device: str = "cpu", seed: int = 0) -> Iterator[Finding]:
+def findings(make: Callable[..., Generator], *, device: str = "cpu", seed: int = 0) -> Iterator[Finding]:
     """The findings of ``check_generator`` one by one, as the rules are run."""
     try:
         with global_random_state(0):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+from inspect import signature
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from evalkit.music.representations import REPRESENTATIONS
@@ -62,6 +65,29 @@ def another_instance(subject: Subject, capability: str) -> str:
         return _same_from(twin, subject, "another instance made alike")
     finally:
         twin.release()
+
+
+def round_trip(subject: Subject, capability: str) -> str:
+    """Saved to a folder, and made again from ``weights=folder``."""
+    if not callable(getattr(subject.generator, "save", None)):
+        raise NotApplicable("it has no save")
+    if not any("weights" in signature(made_by).parameters for made_by in (subject.make, type(subject.generator))):
+        raise NotApplicable("it can be saved, but nothing makes it from weights")
+    try:
+        signature(subject.make).bind(weights="")
+    except TypeError:
+        raise NotApplicable("it is made here without a choice of weights") from None
+    with TemporaryDirectory() as folder:
+        subject.generator.save(Path(folder))
+        twin = subject.make(weights=folder)
+        prints = subject.generator.info.fingerprint, twin.info.fingerprint
+        if prints[0] != prints[1]:
+            raise Violation(f"its fingerprint is {prints[0]}, and {prints[1]} when saved and made again")
+        twin.load(subject.device)
+        try:
+            return _same_from(twin, subject, "saving and making it again")
+        finally:
+            twin.release()
 
 
 def release_and_load(subject: Subject, capability: str) -> str:

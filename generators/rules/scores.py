@@ -1,7 +1,8 @@
-"""Rules for log-probabilities: of tokens, of edits, and of tokens given a latent vector."""
+"""Rules for log-probabilities of tokens, given their past or a latent vector."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -70,10 +71,10 @@ def normalised(subject: Subject, capability: str) -> str:
         if np.isnan(scores).any():
             raise NotApplicable(f"some scores of token {place} are NaN")
         totals[place] = float(np.logaddexp.reduce(scores))
-    return _zero(totals, "the {} tokens at {}".format(len(vocabulary), "{}"))
+    return log_sums_are_zero(totals, "the {} tokens at {}".format(len(vocabulary), "{}"))
 
 
-def _zero(totals: dict[int, float], what: str) -> str:
+def log_sums_are_zero(totals: Mapping[Any, float], what: str) -> str:
     """Log-sum-exps, by where they were taken, are all 0."""
     place, worst = max(totals.items(), key=lambda item: abs(item[1]))
     if not abs(worst) <= TOLERANCE:
@@ -173,7 +174,7 @@ def well_formed_posterior(subject: Subject, capability: str) -> str:
             or values.dtype.kind != "f"
         ):
             raise Violation(
-                f"encode: the {name} is {_described(values)} where floating point ({len(encode)}, Z) is wanted"
+                f"encode: the {name} is {described(values)} where floating point ({len(encode)}, Z) is wanted"
             )
         if not np.isfinite(values).all():
             raise Violation(
@@ -194,42 +195,5 @@ def well_formed_decoder_scores(subject: Subject, capability: str) -> str:
     return f"{mask.sum()} tokens have log-probabilities"
 
 
-def _described(values: Any) -> str:
+def described(values: Any) -> str:
     return f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
-
-
-# --------------------------------------------------------------------------------------------------------- edits
-
-
-def well_formed_edits(subject: Subject, capability: str) -> str:
-    for question in subject.questions(capability):
-        scores = subject.raw(question)
-        given = question.inputs[-1]
-        shape = given.shape if len(question.inputs) == 1 else given.shape[:-1]
-        if not isinstance(scores, np.ndarray) or scores.shape != shape or scores.dtype.kind != "f":
-            raise Violation(f"{question.method} returned {_described(scores)} where floating point {shape} is wanted")
-        if wrong := int(np.sum(~(scores <= TOLERANCE))):  # NaN is not below either
-            raise Violation(f"{question.method}: {wrong} of {scores.size} values are no log-probabilities")
-    return f"log-probabilities of {subject.rolls().shape} cells"
-
-
-def normalised_edits(subject: Subject, capability: str) -> str:
-    everywhere = _edit_scores(subject, capability)
-    totals = {i: float(np.logaddexp.reduce(scores.ravel())) for i, scores in enumerate(everywhere)}
-    return _zero(totals, f"the {everywhere[0].size} cells of roll {{}}")
-
-
-def cells_gathered(subject: Subject, capability: str) -> str:
-    everywhere = _edit_scores(subject, capability)
-    question = subject.questions(capability)[1]
-    cells = question.inputs[1]
-    asked = subject.proper_scores(subject.answer(question), cells.shape[:-1])
-    expected = everywhere[np.arange(len(cells))[:, None], cells[..., 0], cells[..., 1]]
-    if told := difference(expected, asked):
-        raise Violation(f"the values of cells are not those of the whole answer: {told}")
-    return f"the values of {asked.size} cells are those of the whole answer"
-
-
-def _edit_scores(subject: Subject, capability: str) -> NDArray[np.float64]:
-    question = subject.questions(capability)[0]
-    return subject.proper_scores(subject.answer(question), question.inputs[0].shape)

@@ -54,7 +54,7 @@ class Question:
 class Subject:
     """A loaded generator, what it can be asked, and what it answered first."""
 
-    def __init__(self, make: Callable[[], Generator], device: str = "cpu", seed: int = 0) -> None:
+    def __init__(self, make: Callable[..., Generator], device: str = "cpu", seed: int = 0) -> None:
         self.make = make
         self.device = device
         self.seed = seed
@@ -113,6 +113,15 @@ class Subject:
         """``(B, 5, 2)`` cells of those rolls."""
         rng = np.random.default_rng([self.seed, 98])
         return rng.integers(0, self.rolls().shape[1:], (PIECES, 5, 2))
+
+    def masked_voices(self) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.int64]]:
+        """Pieces ``(B, T, V)``, a mask over them, and ``(B, 5, 2)`` cells under it."""
+        _ = self.token_width
+        pieces = np.stack(self.pieces())
+        rng = np.random.default_rng([self.seed, 95])
+        mask = rng.random(pieces.shape) < 0.5
+        cells = np.stack([rng.permutation(np.argwhere(m))[:5] for m in mask])
+        return pieces, mask, cells
 
     @cached_property
     def contexts(self) -> tuple[Rows, list[NDArray[np.bool_]]]:
@@ -281,10 +290,15 @@ def _proposes_edits(subject: Subject) -> list[Question]:
     ]
 
 
+def _scores_masked(subject: Subject) -> list[Question]:
+    return [Question("masked_log_probs", subject.masked_voices(), lambda g, *inputs: g.masked_log_probs(*inputs))]
+
+
 QUESTIONS: dict[str, Callable[[Subject], list[Question]]] = {
     "Samples": _samples,
     "Completes": _completes,
     "ScoresTokens": _scores_tokens,
     "AutoEncodes": _auto_encodes,
     "ProposesEdits": _proposes_edits,
+    "ScoresMasked": _scores_masked,
 }
