@@ -18,6 +18,7 @@ from evalkit.results import REFERENCE, write_atomically
 from reports import figures
 from reports.catalogue import DIRECTION_ARROWS, DIRECTION_WORDS, Description, describe, plain
 from reports.comparison import Table, split, tables
+from reports.drawing import Drawing, Look, inline, looks
 from reports.formatting import interval, minus, number
 from reports.listening import sample_groups, slug
 from reports.published import published_tables
@@ -33,7 +34,7 @@ class Section:
     table: Table
     main: Table
     others: list[tuple[str, Table]]
-    drawings: list[figures.Drawing]
+    drawings: list[Drawing]
     verdict: list[str]
 
 
@@ -53,7 +54,7 @@ def write_report(records: Sequence[Record], out: Path, command: str) -> list[str
         raise UserError(f"{out}: is a file; --out names a folder")
     made = tables(records)
     systems = list(dict.fromkeys(g for record in records for g in record.generators))
-    look = figures.looks(systems)
+    look = looks(systems)
     sections = [_section(table, index, look) for index, table in enumerate(made)]
     histograms = _histograms(records, look)
     try:
@@ -104,7 +105,7 @@ def problems(records: Sequence[Record]) -> list[Problem]:
     return list(dict.fromkeys(every))
 
 
-def _section(table: Table, index: int, look: Mapping[str, figures.Look]) -> Section:
+def _section(table: Table, index: int, look: Mapping[str, Look]) -> Section:
     main, others = split(table)
     drawn = [
         figures.intervals(main, place, look, f"{slug(f'{table.task}-{c.metric}-{c.variant}')}-{index}-{place}")
@@ -163,7 +164,7 @@ def _detail(variant: str) -> str:
     return "" if variant == "correct" else f" ({plain(variant)})"
 
 
-def _histograms(records: Sequence[Record], look: Mapping[str, figures.Look]) -> list[figures.Drawing | None]:
+def _histograms(records: Sequence[Record], look: Mapping[str, Look]) -> list[Drawing | None]:
     return [
         figures.pitch_histogram(_ordered(record), _complete(look, record.pitch_cells), f"pitch-histogram-{i}")
         for i, record in enumerate(records)
@@ -176,9 +177,9 @@ def _ordered(record: Record) -> dict[str, NDArray[np.float64]]:
     return {system: record.pitch_cells[system] for system in names if system in record.pitch_cells}
 
 
-def _complete(look: Mapping[str, figures.Look], systems: Mapping[str, Any]) -> Mapping[str, figures.Look]:
+def _complete(look: Mapping[str, Look], systems: Mapping[str, Any]) -> Mapping[str, Look]:
     """Looks also for systems that have pitches but no result."""
-    return look if all(s in look for s in systems if s != REFERENCE) else figures.looks([*look, *systems])
+    return look if all(s in look for s in systems if s != REFERENCE) else looks([*look, *systems])
 
 
 def _metrics(records: Sequence[Record]) -> list[tuple[Description, list[str], list[str]]]:
@@ -226,7 +227,7 @@ def _environment() -> jinja2.Environment:
         ),
         "interval": lambda ci95, decimals: minus(interval(ci95, decimals) or ""),
         "plain": plain,
-        "inline_svg": figures.inline,
+        "inline_svg": inline,
     }
     environment.globals |= {"arrows": DIRECTION_ARROWS, "direction_words": DIRECTION_WORDS, "REFERENCE": REFERENCE}
     return environment
