@@ -40,10 +40,10 @@ class EditsRolls(Trained[UNet]):
     """A U-Net that scores every cell of a roll, and rolls completed by toggling cells that it scores highly."""
 
     def __init__(self, weights: str = "small", **settings: Any) -> None:
-        super().__init__(weights, **settings)
         for key, value in settings.items():
-            if value < 0:
+            if not value >= 0:
                 raise UserError(f"{self.model}: {key} must be 0 or more, got {value}")
+        super().__init__(weights, **settings)
 
     @staticmethod
     def build(network: Mapping[str, Any]) -> UNet:
@@ -118,7 +118,7 @@ class EditsRolls(Trained[UNet]):
         cropped = self.tensor(rolls[:, :, low : high + 1])
         logits = self.network(cropped).flatten(1).double()
         scores = logits.masked_fill(~self.may_propose(cropped.flatten(1)), -torch.inf).log_softmax(dim=1)
-        scores = scores.nan_to_num(nan=-torch.inf).view(cropped.shape)  # of a roll with no cell left: none is possible
+        scores = scores.masked_fill(scores.isnan(), -torch.inf).view(cropped.shape)  # nothing left: nothing is possible
         if cells is None:
             full = np.full(rolls.shape, -np.inf)
             full[:, :, low : high + 1] = scores.cpu().numpy()

@@ -70,18 +70,19 @@ def spoil(roll: NDArray[np.bool_], rng: np.random.Generator, *, most_added: floa
 def loss(network: nn.Module, shown: dict[str, Tensor]) -> Tensor:
     """KL(uniform over the differing cells || softmax of the network), nats, (B,)."""
     log_probs = network(shown["source"]).flatten(1).log_softmax(dim=1)
-    differs = shown["differs"].flatten(1)
-    edits = differs.sum(dim=1)
-    cross_entropy = -torch.where(differs, log_probs, 0.0).sum(dim=1) / edits
-    return cross_entropy - edits.log()
+    return _divergence(log_probs, shown["differs"].flatten(1))
 
 
 def additions_loss(network: nn.Module, shown: dict[str, Tensor]) -> Tensor:
     """The same with the softmax over the empty cells only: what is there already cannot be added."""
     logits = network(shown["source"]).masked_fill(shown["source"], -torch.inf)
     log_probs = logits.flatten(1).log_softmax(dim=1)
-    differs = shown["differs"].flatten(1)
-    edits = differs.sum(dim=1)
+    return _divergence(log_probs, shown["differs"].flatten(1))
+
+
+def _divergence(log_probs: Tensor, differs: Tensor) -> Tensor:
+    """KL(uniform over ``differs`` || the distribution), both (B, N), in nats: (B,)."""
+    edits = differs.sum(dim=1).to(log_probs.dtype)
     return -torch.where(differs, log_probs, 0.0).sum(dim=1) / edits - edits.log()
 
 

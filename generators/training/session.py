@@ -29,8 +29,8 @@ from evalkit.datasets.corpus import CORPORA
 from evalkit.datasets.pieces import open_pieces
 from evalkit.errors import MidiError, UserError
 from evalkit.music.notes import Piece
-from evalkit.results import to_json, write_atomically
-from generators.models.weights import IN_A_FOLDER, load_weights, place, rounded, save_weights
+from evalkit.results import write_atomically
+from generators.models.weights import IN_A_FOLDER, load_weights, place, read_card, rounded, save_weights
 from generators.training import trainable
 from generators.training.loop import (
     Diverged,
@@ -105,6 +105,7 @@ def run_training(
 
     UserError where ``out`` holds another training, or one to resume is not there, and for data that cannot be had.
     """
+    learner = trainable(model)
     recipe = find_recipe(model, preset)
     checkpoint = out / CHECKPOINT
     if checkpoint.exists() and not resume:
@@ -112,7 +113,6 @@ def run_training(
     if resume and not checkpoint.exists():
         raise UserError(f"{out} holds no {CHECKPOINT} to resume from")
     material = read_material(model, recipe, data)
-    learner = trainable(model)
     training = begin(learner, recipe, lambda: network_of(model, recipe), seed, device)
     identity = {
         "model": model, "preset": preset, "recipe": recipe.model_dump(mode="json"),
@@ -209,7 +209,7 @@ def _finish(training: Training, identity: dict[str, Any], material: Material, ou
     kept = validation_loss(training, place(network, device), validation_batches(training, material.held_out))
     card["metrics"]["valid_loss_of_file"] = kept
     save_weights(state, card, weights)
-    return json.loads(to_json(card))
+    return read_card(weights)
 
 
 def _train_loss_at(progress: Progress) -> float:
