@@ -31,8 +31,8 @@ Paths are relative to the file. Every mistake is a ``UserError`` of one sentence
     ranking   each: yes or no for every excerpt (improved on the input?);   rank: 1 (best) ... n for the excerpts
     rating    likert: 1 ... ``points``
 
-Further modules: ``questionnaires`` (built-in background questions), ``stimuli`` (render and check), ``manifest`` (what render
-leaves behind), ``assignment`` (the balanced plan), ``store`` (tables), ``session`` (a participant's way).
+Further modules: ``questionnaires`` (built-in background questions), ``stimuli`` (render and check), ``manifest`` (what
+render leaves behind), ``assignment`` (the balanced plan), ``store`` (tables), ``session`` (a participant's way).
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class Study(BaseModel):
         return {"paired": 2, "rating": 1, "ranking": len(self.systems)}[self.design]
 
     def total_trials(self) -> int:
-        """The trials of the whole study, without practice and catch trials (MusicVAE: 128 per system, 3 systems: 192)."""
+        """The trials of the whole study, without practice and catch trials (MusicVAE: 3 systems, 128 each: 192)."""
         target, systems = self.target, len(self.systems)
         if target.participants is not None:
             return target.participants * self.trials.per_participant

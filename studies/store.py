@@ -1,9 +1,9 @@
 """The store of listening studies: tables, engines and transactions.
 
 SQLite (write-ahead log, the embedded default) or PostgreSQL. Every row says when it was written (UTC), by which version
-of evalkit and under which version of the tables. ``responses`` and ``events`` are append-only: triggers refuse to change
-a row; rows leave only with the person, by ``session.erase``. What could identify a person (``external_ids``) and free
-text (``free_texts``) stand apart from the ratings. IP addresses are stored nowhere.
+of evalkit and under which version of the tables. ``responses`` and ``events`` are append-only: triggers refuse to
+change a row; rows leave only with the person. What could identify a person (``external_ids``) and free text
+(``free_texts``) stand apart from the ratings. IP addresses are stored nowhere.
 
     studies        one row per study: its file, secret, state
     stimuli        what can be heard: (system, item, variant) -> audio file
@@ -18,31 +18,41 @@ text (``free_texts``) stand apart from the ratings. IP addresses are stored nowh
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Connection,
     DateTime,
     Dialect,
     Engine,
     ForeignKey,
-    Index,
     MetaData,
     TypeDecorator,
     UniqueConstraint,
     create_engine,
     event,
+    func,
+    inspect,
+    make_url,
+    select,
     text,
 )
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError, TimeoutError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from evalkit import __version__
+from evalkit.errors import UserError
 
 SCHEMA_VERSION = 1  # of the newest file in migrations/versions
-BUSY_MS = 30_000  # how long a writer of SQLite waits for its turn
+BUSY_SECONDS = 30  # how long a writer of SQLite waits for another process
+POSTGRESQL = {"connect_timeout": 10, "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"}
+LOCK = 7061646  # an arbitrary number, the same for all replicas
 
 
 class UtcTime(TypeDecorator[dt.datetime]):
@@ -206,10 +216,117 @@ class ExternalIdRow(Table):
     id_hash: Mapped[str]  # keyed with the study's secret
 
 
-def open_store(url: str) -> Engine:
-    """The engine of a database, its tables brought up to date; ``url`` as SQLAlchemy writes it.
+class StoreUnavailable(Exception):
+    """The database cannot be reached or is too busy: nothing was stored, and the same call may be made again."""
 
-    ``sqlite:///study.sqlite`` or ``postgresql://user@host/name`` (psycopg is used). Raises ``UserError`` where there is
-    no such database, and for one that a newer version of evalkit has written.
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Store:
+    """An open database. Each block under ``reading`` or ``writing`` is one session and one transaction."""
+
+    engine: Engine
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that sees one state of the database (SQLite) or committed rows (PostgreSQL)."""
+        with _unavailable(), Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def writing(self, *, alone: bool = False) -> Iterator[Session]:
+        """A session whose changes are committed, all or none, when the block ends; ``alone``: no other such meanwhile.
+
+        SQLite has one writer: ``BEGIN IMMEDIATE`` makes a transaction that reads first and writes then see what it
+        overwrites. Threads of one process queue for their turn here, because SQLite's own waiting sleeps and is unfair.
+        """
+        sqlite = self.engine.dialect.name == "sqlite"
+        with self.turn if sqlite else nullcontext(), _unavailable():
+            engine = self.engine.execution_options(immediate=True)
+            with Session(engine, expire_on_commit=False) as session, session.begin():
+                if alone and not sqlite:
+                    session.execute(select(func.pg_advisory_xact_lock(LOCK)))
+                yield session
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open_store(url: str) -> Store:
+    """A database with its tables brought up to date; ``url`` as SQLAlchemy writes it, or the path of an SQLite file.
+
+    ``study.sqlite`` or ``postgresql://user@host/name``. Raises ``UserError`` where there is no such database, and for
+    one that a newer version of evalkit has written.
     """
-    raise NotImplementedError
+    engine = _engine(url)
+    shown = engine.url.render_as_string(hide_password=True)
+    try:
+        _migrate(engine, shown)
+    except (DBAPIError, TimeoutError) as error:
+        reason = " ".join(str(getattr(error, "orig", error)).split())
+        raise UserError(f"{shown}: the database cannot be opened: {reason}") from error
+    return Store(engine)
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url if "://" in url else f"sqlite:///{url}")
+    except ArgumentError as error:
+        raise UserError(f"--database: {error}") from error
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=40, connect_args=POSTGRESQL)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        raise UserError(
+            f"--database: give a file for SQLite or postgresql://..., not {parsed.drivername}:// ({url!r:.60})"
+        )
+    if not Path(parsed.database).absolute().parent.is_dir():
+        raise UserError(f"--database: {Path(parsed.database).parent}: no such folder")
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS}, max_overflow=40)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, record: object) -> None:
+    connection.isolation_level = None  # we begin transactions ourselves, see below
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, InternalError, TimeoutError) as error:
+        raise StoreUnavailable("The database is not available at the moment; please try again.") from error
+
+
+def _migrate(engine: Engine, shown: str) -> None:
+    """Bring the tables up to date, one process at a time."""
+    newest = f"{SCHEMA_VERSION:04}"
+    with engine.execution_options(immediate=True).begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
+        present = None
+        if inspect(connection).has_table("alembic_version"):
+            present = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        if present is not None and present > newest:
+            raise UserError(f"{shown}: written by a newer version of evalkit (tables {present}, ours {newest})")
+        if present != newest:
+            _upgrade(connection)
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    command.upgrade(config, "head")

@@ -6,11 +6,13 @@ import math
 import os
 import tarfile
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from hashlib import sha256
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from evalkit.music.midi import write_midi
 from evalkit.music.notes import Piece, note_array
@@ -23,6 +25,8 @@ from evalkit.results import (
     to_json,
     write_atomically,
 )
+from studies.design import Study, parse_study
+from studies.manifest import Stimulus
 
 NASTY = "<b>bold</b> & 100% $x_1$ #{~}^\\ with a name that goes on for longer than anybody would like it to"
 SYSTEMS = ("es-net", "coconet", "orderless-nade", "ngram", NASTY)
@@ -147,3 +151,44 @@ def write_run() -> Callable[..., Path]:
         return folder
 
     return write
+
+
+QUESTIONS = {
+    "paired": [{"name": "fits", "kind": "choice", "ties": True, "text": "Which fits better?"}],
+    "ranking": [
+        {"name": "improved", "kind": "each", "text": "Is it better than the input?"},
+        {"name": "quality", "kind": "rank", "text": "Rank them by quality."},
+    ],
+    "rating": [{"name": "human", "kind": "likert", "text": "Human-made?"}],
+}
+
+
+@pytest.fixture(scope="session")
+def make_study() -> Callable[..., tuple[Study, list[Stimulus]]]:
+    """A function that gives a study (keys of study.yaml may be changed) and stimuli of one second without audio."""
+
+    def make(design: str = "paired", *, systems: int = 3, items: int = 8, **changes) -> tuple[Study, list[Stimulus]]:
+        definition = {
+            "name": "fixture", "title": "A study", "text": {"consent": "I agree."}, "design": design,
+            "questions": QUESTIONS[design], "systems": {f"system-{i}": f"midi/{i}" for i in range(systems)},
+            "input": "midi/input" if design == "ranking" else None,
+            "trials": {"per_participant": 4, "practice": 1}, "target": {"participants": 12},
+        }  # fmt: skip
+        study = parse_study(yaml.safe_dump(definition | changes), "study.yaml", Path())
+        names = [*(f"item-{i}" for i in range(items)), *study.trials.practice_items]
+        kinds = [(system, variant) for system in study.systems for variant in ("plain", "degraded")]
+        kinds += [("", "input")] if design == "ranking" else []
+        return study, [
+            Stimulus(
+                system,
+                item,
+                variant,
+                f"rendered/{i}.wav",
+                None,
+                sha256(f"{system}{item}{variant}".encode()).hexdigest(),
+                1.0,
+            )
+            for i, (item, (system, variant)) in enumerate(product(names, kinds))
+        ]
+
+    return make

@@ -1,0 +1,104 @@
+"""How much of each clip was heard, from the player's reports and the server's clock."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from studies.refusal import Refused
+
+INPUT = -1  # the clip number of a ranking study's input track
+SLACK = 2.0  # seconds by which a page's reports may run ahead of our clock: transfer times, rounding
+MOST_AT_ONCE = 500  # events of one call
+MOST_PER_PAGE = 20_000
+LONGEST_EVENT = 2000  # characters of JSON
+
+
+class Report(NamedTuple):
+    """One interval of one clip that is said to have sounded without a break, in seconds of the clip."""
+
+    page: int
+    shown_at: dt.datetime  # when the page was shown, and when the report came in, by the server's clock
+    received_at: dt.datetime
+    clip: int
+    start: float
+    end: float
+
+
+class Event(NamedTuple):
+    """A player's event as it is stored."""
+
+    sequence: int
+    kind: str
+    data: dict[str, Any]
+
+
+def heard_shares(reports: Iterable[Report], seconds: Mapping[int, float]) -> dict[int, float]:
+    """Share of each clip (0 to 1) that was heard at least once; ``seconds``: clip -> its length.
+
+    ``reports`` are in the order of arrival. All that sounded on one page, repetitions included, cannot have lasted
+    longer than the page has been open: a report that would exceed that does not count.
+    """
+    sounded: dict[int, float] = defaultdict(float)
+    intervals: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for report in reports:
+        if report.clip not in seconds:
+            continue
+        start, end = max(report.start, 0.0), min(report.end, seconds[report.clip])
+        open_for = (report.received_at - report.shown_at).total_seconds() + SLACK
+        if end <= start or sounded[report.page] + end - start > open_for:
+            continue
+        sounded[report.page] += end - start
+        intervals[report.clip].append((start, end))
+    return {clip: min(covered(intervals[clip]) / length, 1.0) if length else 1.0 for clip, length in seconds.items()}
+
+
+def covered(intervals: Sequence[tuple[float, float]]) -> float:
+    """The length of the union of intervals."""
+    total, reached = 0.0, -math.inf
+    for start, end in sorted(intervals):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def checked_events(events: Any) -> list[Event]:
+    """A player's events, each sequence number once; Refused for what no player of ours sends."""
+    if not isinstance(events, Sequence) or isinstance(events, str | bytes) or len(events) > MOST_AT_ONCE:
+        raise Refused("bad_event", "These are no events of the player.")
+    return list({event.sequence: event for event in map(_checked_event, events)}.values())
+
+
+def _checked_event(event: Any) -> Event:
+    if isinstance(event, Mapping):
+        sequence, kind = event.get("seq"), event.get("kind")
+        data = {key: value for key, value in event.items() if key not in ("seq", "kind")}
+        if (
+            isinstance(sequence, int)
+            and not isinstance(sequence, bool)
+            and 0 <= sequence < 2**31
+            and isinstance(kind, str)
+            and kind.isidentifier()
+            and len(kind) <= 40
+            and _is_small_json(data)
+            and (kind != "heard" or _is_interval(data))
+        ):
+            return Event(sequence, kind, data)
+    raise Refused("bad_event", "These are no events of the player.")
+
+
+def _is_small_json(data: Mapping[str, Any]) -> bool:
+    try:
+        return len(json.dumps(data, allow_nan=False)) <= LONGEST_EVENT
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
+def _is_interval(data: Mapping[str, Any]) -> bool:
+    clip, times = data.get("clip"), (data.get("start"), data.get("end"))
+    numbers = all(isinstance(t, int | float) and not isinstance(t, bool) and math.isfinite(t) for t in times)
+    return isinstance(clip, int) and not isinstance(clip, bool) and numbers

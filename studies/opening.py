@@ -1,0 +1,165 @@
+"""Opening a study: its row, stimuli and places in the store; pausing and closing it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from evalkit import __version__
+from evalkit.bench.records import sources_checksum
+from evalkit.errors import UserError
+from studies.assignment import make_slots
+from studies.design import Study
+from studies.manifest import Stimulus, Variant, manifest_checksum
+from studies.store import ParticipantRow, SlotRow, StimulusRow, Store, StudyRow, now
+
+StudyState = Literal["open", "paused", "closed"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenStudy:
+    """A study with its store: what every function of a participant's way takes first."""
+
+    store: Store
+    study: Study
+    id: int
+    secret: bytes
+    items: tuple[str, ...]  # those for practice included
+    stimuli: Mapping[int, Stimulus]  # id in the store -> stimulus
+    stimulus_ids: Mapping[tuple[str, str, str], int]  # (system, item, variant) -> the same id
+    clock: Callable[[], dt.datetime] = now
+
+    @property
+    def main_items(self) -> tuple[str, ...]:
+        return tuple(item for item in self.items if item not in self.study.trials.practice_items)
+
+
+def open_study(store: Store, study: Study, stimuli: Sequence[Stimulus]) -> OpenStudy:
+    """The study in the store, made there if it is new.
+
+    Raises ``UserError`` for a stimulus that is missing, and for a study file or stimuli that have changed since
+    somebody enrolled, except in what does not touch the ratings (``design.CHANGEABLE``).
+    """
+    items = _complete_items(study, stimuli)
+    with store.writing(alone=True) as session:
+        row = session.scalar(select(StudyRow).where(StudyRow.name == study.name))
+        identity = {"fingerprint": study.fingerprint(), "stimuli_sha256": manifest_checksum(stimuli)}
+        if row is None:
+            row = StudyRow(name=study.name, secret=secrets.token_bytes(32), **identity | _registration(study, stimuli))
+            session.add(row)
+            session.flush()
+            session.add_all(_stimulus_rows(row.id, stimuli))
+        elif any(getattr(row, column) != value for column, value in identity.items()):
+            _refuse_if_anybody_came(session, row, study)
+            for column, value in (identity | _registration(study, stimuli)).items():
+                setattr(row, column, value)
+            for table in (SlotRow, StimulusRow):
+                session.execute(delete(table).where(table.study_id == row.id))
+            session.add_all(_stimulus_rows(row.id, stimuli))
+        row.definition, row.definition_sha256 = study.source, _sha256(study.source)
+        _provide_slots(session, row.id, study, items, simulated=False)
+        return _opened(store, session, row, study, items)
+
+
+def provide_simulated_slots(opened: OpenStudy, listeners: int) -> None:
+    """Places for so many more simulated listeners."""
+    with opened.store.writing(alone=True) as session:
+        taken = session.scalar(
+            select(func.count())
+            .select_from(SlotRow)
+            .where(SlotRow.study_id == opened.id, SlotRow.simulated, SlotRow.participant_id.is_not(None))
+        )
+        total = (taken or 0) + listeners
+        _provide_slots(session, opened.id, opened.study, opened.items, simulated=True, number=total)
+
+
+def set_state(opened: OpenStudy, state: StudyState) -> None:
+    """``paused``: nobody new, those on their way go on; ``closed``: no more answers either."""
+    with opened.store.writing() as session:
+        session.get_one(StudyRow, opened.id).state = state
+
+
+def get_state(opened: OpenStudy) -> str:
+    """open, paused or closed."""
+    with opened.store.reading() as session:
+        return session.get_one(StudyRow, opened.id).state
+
+
+def _opened(store: Store, session: Session, row: StudyRow, study: Study, items: tuple[str, ...]) -> OpenStudy:
+    session.flush()
+    rows = session.scalars(select(StimulusRow).where(StimulusRow.study_id == row.id))
+    stimuli = {
+        r.id: Stimulus(r.system, r.item, r.variant, r.audio, r.notes, r.sha256, r.seconds)  # type: ignore[arg-type]
+        for r in rows
+    }
+    ids = {(s.system, s.item, s.variant): i for i, s in stimuli.items()}
+    return OpenStudy(store, study, row.id, row.secret, items, stimuli, ids)
+
+
+def _complete_items(study: Study, stimuli: Sequence[Stimulus]) -> tuple[str, ...]:
+    """The items, each of which has every stimulus that a trial may need."""
+    there = {(s.system, s.item, s.variant) for s in stimuli}
+    items = tuple(sorted({s.item for s in stimuli}))
+    wanted: list[tuple[str, Variant]] = [(system, "plain") for system in study.systems]
+    wanted += [(system, "degraded") for system in study.systems if study.trials.degraded]
+    wanted += [("", "input")] if study.input is not None else []
+    for item in items:
+        for system, variant in wanted:
+            if (system, item, variant) not in there:
+                raise UserError(
+                    f"{study.name}: no {variant} audio of {system or 'the input'}'s {item!r}; render it anew"
+                )
+    if not set(items) - set(study.trials.practice_items):
+        raise UserError(f"{study.name}: there is no audio; run evalkit study render")
+    return items
+
+
+def _refuse_if_anybody_came(session: Session, row: StudyRow, study: Study) -> None:
+    came = session.scalar(select(func.count()).select_from(ParticipantRow).where(ParticipantRow.study_id == row.id))
+    if came:
+        raise UserError(
+            f"{study.name}: the study file or its audio has changed since the first of {came} participants enrolled "
+            "(simulated ones count); restore it, or give the study another 'name'"
+        )
+
+
+def _registration(study: Study, stimuli: Sequence[Stimulus]) -> dict[str, str]:
+    """What stays as it was when the study was opened: one hash over study file, stimuli and code."""
+    code = f"{__version__}:{sources_checksum(Path(__file__).parent)}"
+    definition = _sha256(study.source)
+    registration = _sha256(f"{definition}:{manifest_checksum(stimuli)}:{code}")
+    return {"registration": registration, "definition": study.source, "definition_sha256": definition}
+
+
+def _stimulus_rows(study_id: int, stimuli: Sequence[Stimulus]) -> list[StimulusRow]:
+    columns = ("system", "item", "variant", "audio", "notes", "sha256", "seconds")
+    return [StimulusRow(study_id=study_id, **{column: getattr(s, column) for column in columns}) for s in stimuli]
+
+
+def _provide_slots(
+    session: Session, study_id: int, study: Study, items: Sequence[str], *, simulated: bool, number: int | None = None
+) -> None:
+    """As many places as the plan has: more at its end where the target grew, fewer free ones where it shrank."""
+    main = [item for item in items if item not in study.trials.practice_items]
+    slots = make_slots(study, main, number)
+    of_study = (SlotRow.study_id == study_id) & (SlotRow.simulated == simulated)
+    session.execute(delete(SlotRow).where(of_study, SlotRow.number >= len(slots), SlotRow.participant_id.is_(None)))
+    present = {row.number: row for row in session.scalars(select(SlotRow).where(of_study))}
+    for place, cells in enumerate(slots):
+        plain = [[cell.item, *cell.systems] for cell in cells]
+        if place not in present:
+            session.add(SlotRow(study_id=study_id, simulated=simulated, number=place, cells=plain))
+        elif present[place].participant_id is None and present[place].cells != plain:  # the last one may have been cut
+            present[place].cells = plain
+
+
+def _sha256(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

@@ -1,0 +1,13 @@
+"""What a participant may not do, with a sentence that may be shown to them."""
+
+
+class Refused(Exception):
+    """``code`` says what was wrong, for catalogues of translations; ``str`` is the sentence in English.
+
+    Codes: unknown_token full not_open invitation already_here declined gone wrong_step unknown_page stale_page answered
+    bad_answer not_heard bad_event unknown_clip expired_clip
+    """
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
