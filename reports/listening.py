@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote  # evalkit.results.sample_name quotes as addresses do
 
 from evalkit.errors import UserError
+from evalkit.music.audio import NoSound, fluidsynth
 from evalkit.music.midi import read_midi
 from evalkit.music.notes import Piece
 from reports import audio
@@ -76,9 +77,9 @@ def _sounds(entries: Sequence[tuple[Record, str, Path]], out: Path) -> tuple[lis
     if not entries:
         return [], []
     try:
-        audio.fluidsynth()
-    except audio.NoSound as missing:
-        return [None] * len(entries), [str(missing)]
+        fluidsynth()
+    except NoSound as missing:
+        return [None] * len(entries), [f"There is no sound on this page: {missing}, and make the report again."]
     folder = out / "audio"
     notes: list[str] = []
 

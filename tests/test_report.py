@@ -333,7 +333,7 @@ def made(write_run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("reports.audio.render_cached", lambda midi, folder, stem, soundfont=None: folder / f"{stem}.mp3")
-        patch.setattr("reports.audio.fluidsynth", lambda: None)
+        patch.setattr("reports.listening.fluidsynth", lambda: None)
         assert make(write_run(out / "run"), "--out", out).exit_code == 0
     return out
 
@@ -378,7 +378,7 @@ def test_the_same_results_give_the_same_page(made: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(
         "reports.audio.render_cached", lambda midi, folder, stem, soundfont=None: folder / f"{stem}.mp3"
     )
-    monkeypatch.setattr("reports.audio.fluidsynth", lambda: None)
+    monkeypatch.setattr("reports.listening.fluidsynth", lambda: None)
     make(made / "run", "--out", made)
     assert before == {p: (made / p).read_bytes() for p in before}
 
