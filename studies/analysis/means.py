@@ -44,6 +44,7 @@ class Means:
     cluster: Cluster
     df: float
     notes: tuple[str, ...]
+    covariance: Floats  # (systems, systems)
 
 
 def clusters_of(table: pd.DataFrame) -> Cluster:
@@ -148,6 +149,7 @@ def _means(
         cluster,
         covariance.df,
         (*notes, *covariance.notes),
+        covariance.matrix,
     )
 
 

@@ -1,0 +1,112 @@
+"""Do listeners agree with each other? Krippendorff's alpha and split-half reliability."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.statistics.bootstrap import resample_weights
+from studies.analysis.tables import checked, checked_numbers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+Level = Literal["nominal", "ordinal", "interval"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """A coefficient (1: perfect, 0: chance), its 95 % interval over resampled units or splits, and what it counts."""
+
+    name: str
+    value: float
+    ci95: tuple[float, float]
+    n: int  # values that could be compared with another
+    units: int
+    listeners: int
+
+
+def krippendorff_alpha(
+    table: pd.DataFrame, *, level: Level = "ordinal", value: str = "rating", resamples: int = 1000, seed: int = 0
+) -> Reliability:
+    """Alpha of a table ``listener item system`` and ``value``; a unit is one system's version of one item.
+
+    Units with a single value say nothing and are left out. NaN if no unit has two, or all values are equal. The
+    interval is of percentiles over resampled units. Source: Krippendorff (2011), Computing Krippendorff's alpha-reliability.
+    """
+    units = [c for c in ("item", "system") if c in table.columns]
+    checked_numbers(checked(table, ("listener", value, *units)), value)
+    per_listener = table.groupby([*units, "listener"], observed=True)[value].mean()
+    tally = per_listener.reset_index().groupby([*units, value], observed=True).size().unstack(fill_value=0)
+    counts = tally.to_numpy(np.float64)
+    counts = counts[counts.sum(axis=1) > 1]
+    n = int(counts.sum())
+    distance = level_distance(tally.columns.to_numpy(np.float64), counts.sum(axis=0), level)
+    found = float(_alpha(counts, np.ones((1, len(counts))), distance)[0]) if len(counts) else math.nan
+    ci95 = (math.nan, math.nan)
+    if len(counts) > 1 and not math.isnan(found):
+        draws = [_alpha(counts, w, distance) for w in resample_weights(len(counts), resamples, seed)]
+        low, high = np.nanquantile(np.concatenate(draws), [0.025, 0.975])
+        ci95 = (float(low), float(high))
+    name = f"Krippendorff's alpha ({level})"
+    return Reliability(name, found, ci95, n, len(counts), table["listener"].nunique())
+
+
+def level_distance(values: Floats, totals: Floats, level: Level) -> Floats:
+    """(values, values) squared distances of sorted values that occur ``totals`` times."""
+    if level == "nominal":
+        return 1.0 - np.eye(len(values))
+    if level == "interval":
+        return (values[:, None] - values[None]) ** 2
+    if level != "ordinal":
+        raise ValueError(f"level must be nominal, ordinal or interval, got {level!r}")
+    middle = np.cumsum(totals) - totals / 2  # between two values: all that lie between, and half of either
+    return (middle[:, None] - middle[None]) ** 2
+
+
+def _alpha(counts: Floats, weights: Floats, distance: Floats) -> Floats:
+    """(k,) alpha of resampled units; ``counts`` (units, values)."""
+    size = counts.sum(axis=1)
+    within = np.einsum("uv,vw,uw->u", counts, distance, counts) / (size - 1)
+    totals, n = weights @ counts, weights @ size
+    expected = np.einsum("kv,vw,kw->k", totals, distance, totals)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(expected > 0, 1 - (n - 1) * (weights @ within) / expected, np.nan)
+
+
+def split_half(table: pd.DataFrame, *, value: str = "rating", splits: int = 1000, seed: int = 0) -> Reliability:
+    """Correlation of two random halves of the listeners, stepped up to all of them; a unit is a system's item.
+
+    The value is the mean over splits, the interval holds 95 % of the splits (it is no confidence interval). Source:
+    Spearman (1910) and Brown (1910), Br. J. Psychol. 3: ``2 r / (1 + r)``.
+    """
+    units = [c for c in ("item", "system") if c in table.columns]
+    checked_numbers(checked(table, ("listener", value, *units)), value)
+    wide = table.groupby([*units, "listener"], observed=True)[value].mean().unstack().to_numpy(np.float64)
+    known, filled = (~np.isnan(wide)).astype(np.float64), np.nan_to_num(wide)
+    listeners = wide.shape[1]
+    rng = np.random.default_rng([seed, listeners])
+    half = rng.random((splits, listeners)).argsort(axis=1) < listeners // 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        first, second = (filled @ side.T / (known @ side.T) for side in (half * 1.0, ~half * 1.0))
+        r = _correlations(first, second)
+        stepped = 2 * r / (1 + r)
+    stepped = stepped[np.isfinite(stepped)]
+    if not len(stepped) or listeners < 4:
+        return Reliability("split-half", math.nan, (math.nan, math.nan), len(table), len(wide), listeners)
+    low, high = np.quantile(stepped, [0.025, 0.975])
+    return Reliability("split-half", float(stepped.mean()), (float(low), float(high)), len(table), len(wide), listeners)
+
+
+def _correlations(first: Floats, second: Floats) -> Floats:
+    """Pearson's r of every column, over the rows that both know."""
+    both = np.isfinite(first) & np.isfinite(second)
+    n = both.sum(axis=0)
+    a, b = (np.where(both, x, 0.0) for x in (first, second))
+    a, b = (np.where(both, x - x.sum(axis=0) / n, 0.0) for x in (a, b))
+    return np.where(n > 2, (a * b).sum(axis=0) / np.sqrt((a * a).sum(axis=0) * (b * b).sum(axis=0)), np.nan)

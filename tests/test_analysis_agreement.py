@@ -1,0 +1,135 @@
+"""Reliability and metric-preference agreement: published values, plain re-computations, levels."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from studies.analysis.agreement import metric_agreement
+from studies.analysis.reliability import krippendorff_alpha, split_half
+from studies.analysis.simulation import simulate_pairs, simulate_ratings
+
+# --- reliability ---
+
+OBSERVERS = ("123321412...", "12332241 25.3".replace(" ", ""), ".3332342251.", "12332441251.")
+
+
+def observed() -> pd.DataFrame:
+    """Krippendorff's example: four observers, twelve units, some values missing."""
+    rows = [
+        (f"observer {o}", unit, int(value))
+        for o, values in enumerate(OBSERVERS)
+        for unit, value in enumerate(values)
+        if value != "."
+    ]
+    return pd.DataFrame(rows, columns=["listener", "item", "rating"])
+
+
+@pytest.mark.parametrize(("level", "alpha"), [("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849)])
+def test_alpha_of_krippendorffs_example(level, alpha) -> None:
+    found = krippendorff_alpha(observed(), level=level)
+    assert found.value == pytest.approx(alpha, abs=6e-4)
+    assert found.n == 40
+    assert found.units == 11
+    assert found.ci95[0] < found.value < found.ci95[1] <= 1
+
+
+def test_alpha_of_chance_is_about_zero_and_of_agreement_one() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame([(i, u, int(rng.integers(1, 6))) for i in range(10) for u in range(60)])
+    table.columns = ["listener", "item", "rating"]
+    assert abs(krippendorff_alpha(table, level="interval").value) < 0.05
+    assert krippendorff_alpha(table.assign(rating=table["item"] % 5)).value == pytest.approx(1)
+    assert math.isnan(krippendorff_alpha(table.assign(rating=3)).value)
+    assert math.isnan(krippendorff_alpha(table[table["listener"] == 0]).value)
+
+
+def test_split_half_grows_with_agreement_and_equals_a_plain_loop() -> None:
+    noise = simulate_ratings({"a": 0.0, "b": 0.0}, listeners=30, items=10, seed=1)
+    signal = simulate_ratings({"a": 0.0, "b": 0.0}, listeners=30, items=10, clip=1.5, seed=1)
+    assert split_half(signal).value > 0.9 > 0.6 > split_half(noise).value
+    wide = signal.groupby(["item", "system", "listener"])["rating"].mean().unstack().to_numpy()
+    rng, loop = np.random.default_rng(5), []
+    for _ in range(400):
+        order = rng.permutation(30)
+        r = np.corrcoef(wide[:, order[:15]].mean(axis=1), wide[:, order[15:]].mean(axis=1))[0, 1]
+        loop.append(2 * r / (1 + r))
+    assert split_half(signal).value == pytest.approx(np.mean(loop), abs=0.005)
+    assert math.isnan(split_half(signal[signal["listener"] < "listener-0003"]).value)
+
+
+# --- agreement with a metric ---
+
+
+def plain(table: pd.DataFrame, lead: np.ndarray) -> tuple[float, float, float]:
+    """Share, AUC over both orientations, and scipy's tau-b over both orientations."""
+    outcome = table["outcome"].map({"left": 1, "tie": 0, "right": -1}).to_numpy()
+    decided = outcome != 0
+    won = (lead * outcome)[decided]
+    share = (np.sum(won > 0) + np.sum(won == 0) / 2) / decided.sum()
+    pairs = won[:, None] + won[None]
+    auc = ((pairs > 0) + (pairs == 0) / 2).mean()
+    tau = stats.kendalltau(np.concatenate([lead, -lead]), np.concatenate([outcome, -outcome])).statistic
+    return share, auc, tau
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 4), st.integers(0, 4), st.sampled_from(["left", "tie", "right"])),
+        min_size=4,
+        max_size=40,
+    )
+)
+def test_agreement_equals_a_plain_computation(rows) -> None:
+    values = dict(zip("abcde", [0.0, 1.0, 1.0, 2.0, 5.0], strict=True))
+    kept = [("abcde"[x], "abcde"[y], o, i % 3) for i, (x, y, o) in enumerate(rows) if x != y]
+    if not any(o != "tie" for *_, o, _ in kept):
+        return
+    table = pd.DataFrame(kept, columns=["left", "right", "outcome", "listener"])
+    lead = table["left"].map(values).to_numpy() - table["right"].map(values).to_numpy()
+    found = metric_agreement(table, values, resamples=20)
+    assert (found.share, found.auc, found.tau) == pytest.approx(plain(table, lead), nan_ok=True)
+
+
+def test_a_metric_that_listeners_share_and_one_that_they_oppose() -> None:
+    table = simulate_pairs({"a": 1.0, "b": 0.0, "c": -1.0}, listeners=60, trials=12, tie=0.5, seed=0)
+    nll = {"a": 0.5, "b": 0.7, "c": 0.9}
+    good, bad = (metric_agreement(table, nll, direction=d) for d in ("lower", "higher"))
+    assert good.share_ci95[0] > 0.5
+    assert good.tau_ci95[0] > 0
+    assert bad.share == pytest.approx(1 - good.share)
+    assert bad.auc == pytest.approx(1 - good.auc)
+    assert bad.tau == pytest.approx(-good.tau)
+    assert good.listeners == 60
+    near = metric_agreement(table, {"a": 10.0, "b": 13.0, "c": 5.0}, direction="closer", reference=10.0)
+    assert near.share == pytest.approx(good.share)
+
+
+def test_values_of_samples_are_looked_up_by_system_and_item() -> None:
+    table = pd.DataFrame(
+        {"left": ["a", "a", "b"], "right": ["b", "b", "a"], "item": [1, 2, 3], "outcome": ["left", "left", "left"]}
+    ).assign(listener=[0, 1, 2])
+    values = {("a", 1): 2.0, ("b", 1): 1.0, ("a", 2): 1.0, ("b", 2): 3.0}
+    found = metric_agreement(table, values)
+    assert (found.n, found.left_out) == (2, 1)
+    assert found.share == 0.5
+    assert math.isnan(metric_agreement(table, {}).share)
+    with pytest.raises(ValueError, match="'item'"):
+        metric_agreement(table.drop(columns="item"), values)
+    with pytest.raises(ValueError, match="reference"):
+        metric_agreement(table, values, direction="closer")
+
+
+def test_intervals_of_agreement_cover_with_tastes() -> None:
+    """A metric that knows nothing: the truth is one half."""
+    hits = 0
+    for seed in range(200):
+        table = simulate_pairs(dict.fromkeys("abc", 0.0), listeners=40, trials=12, taste=0.4, seed=seed)
+        low, high = metric_agreement(table, {"a": 1.0, "b": 2.0, "c": 3.0}, resamples=200).share_ci95
+        hits += low <= 0.5 <= high
+    assert 0.90 <= hits / 200 <= 0.99
