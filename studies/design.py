@@ -14,7 +14,7 @@
     items: 30                          # all | how many (drawn by the seed) | a list of file names without ending
     passes: separate                   # several questions: each in a pass of its own (default) | together on one page
     trials: {per_participant: 10, practice: 2, practice_items: [], identical: 1, degraded: 1}
-    excerpt: {start_bar: 1, bars: 16, tempo: 100, soundfont: null, highlight: [7, 10]}   # the first bar is 1
+    excerpt: {start_bar: 1, bars: 16, tempo: 100, program: 0, soundfont: null, highlight: [7, 10]}   # bars count from 1
     gate: 0.9                          # share of each excerpt that must be heard before an answer counts
     piano_roll: shown                  # shown | hidden | random (drawn for each participant, and recorded)
     background: [musical_background, {name: daw, text: "Do you produce music?", choices: ["yes", "no"]}]
@@ -110,6 +110,7 @@ class Excerpt(BaseModel):
     bars: int | None = Field(default=None, ge=1, le=256)  # None: to the end
     tempo: float | None = Field(default=None, ge=20, le=400)  # quarter notes per minute; None: the file's own
     soundfont: Path | None = None
+    program: int | None = Field(default=None, ge=0, le=127)  # General MIDI, of all tracks but drums; None: their own
     highlight: tuple[int, int] | None = None  # first and last bar, of the piece (not of the excerpt)
 
     @model_validator(mode="after")

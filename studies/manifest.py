@@ -2,6 +2,9 @@
 
 A stimulus is a piece of one system as it is heard: (system, item, variant). Variants: ``plain``; ``degraded``, the same
 spoilt so that anybody notices (for catch trials); ``input``, the input track of a ranking study, whose system is "".
+
+All stimuli of an item are equally long, equally loud and, as files, of equal size, without tags; audio is mono FLAC.
+What the player draws of one is its *roll*, a JSON file of its own; a recording has none.
 """
 
 from __future__ import annotations
@@ -28,9 +31,43 @@ class Stimulus:
     item: str
     variant: Variant
     audio: str
-    notes: str | None  # JSON for the piano roll
+    notes: str | None  # the roll; None for a recording
     sha256: str
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """What is seen of a stimulus. All times are in seconds of its audio; ``notes`` are (start, end, pitch)."""
+
+    seconds: float
+    notes: tuple[tuple[float, float, int], ...]
+    bars: tuple[float, ...]  # bar lines, the end of the last bar among them
+    highlight: tuple[float, float] | None  # the region that is marked
+
+
+def roll_json(roll: Roll) -> str:
+    """The roll as it is stored: one line, milliseconds."""
+    rounded = asdict(roll) | {
+        "notes": [[round(start, 3), round(end, 3), pitch] for start, end, pitch in roll.notes],
+        "bars": [round(bar, 3) for bar in roll.bars],
+        "highlight": None if roll.highlight is None else [round(at, 3) for at in roll.highlight],
+    }
+    return json.dumps(rounded, separators=(",", ":")) + "\n"
+
+
+def read_roll(folder: Path, stimulus: Stimulus) -> Roll | None:
+    """What is drawn of a stimulus of the study in ``folder``; None for a recording."""
+    if stimulus.notes is None:
+        return None
+    path = folder / stimulus.notes
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        notes = tuple((start, end, pitch) for start, end, pitch in found["notes"])
+        highlight = None if found["highlight"] is None else (found["highlight"][0], found["highlight"][1])
+        return Roll(found["seconds"], notes, tuple(found["bars"]), highlight)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); run evalkit study render {folder}") from error
 
 
 def write_manifest(folder: Path, stimuli: Sequence[Stimulus]) -> None:
