@@ -91,7 +91,7 @@ def test_the_loss_of_edits_is_the_divergence_from_uniform():
     rolls[:, 0, 0] = True
     shown = {k: torch.from_numpy(v) for k, v in edit_pairs.batch(rolls, rng, tiny("es-net"), wrong_notes=True).items()}
     logits = torch.from_numpy(rng.normal(size=rolls.shape))
-    losses = edit_pairs.loss(lambda source: logits, shown).numpy()
+    losses = edit_pairs.loss(lambda source: logits, shown, tiny("es-net"), 0).numpy()
     for i, differs in enumerate(shown["differs"].numpy().reshape(4, -1)):
         p = np.exp(logits[i].numpy().ravel())
         p /= p.sum()
@@ -104,8 +104,10 @@ def test_a_perfect_proposal_of_edits_has_no_loss():
     differs[0, 1, [0, 2]] = True
     shown = {"source": torch.zeros(1, 4, 4, dtype=torch.bool), "differs": differs}
     perfect = torch.where(differs, 0.0, -1e4)
-    assert edit_pairs.loss(lambda source: perfect, shown).item() == pytest.approx(0, abs=1e-6)
-    assert edit_pairs.additions_loss(lambda source: perfect, shown).item() == pytest.approx(0, abs=1e-6)
+    assert edit_pairs.loss(lambda source: perfect, shown, tiny("es-net"), 0).item() == pytest.approx(0, abs=1e-6)
+    assert edit_pairs.additions_loss(lambda source: perfect, shown, tiny("orderless-nade"), 0).item() == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_masks_of_voices_are_uniform_in_number_and_the_loss_counts_masked_cells_that_sound():
@@ -118,7 +120,7 @@ def test_masks_of_voices_are_uniform_in_number_and_the_loss_counts_masked_cells_
     assert counts.mean() == pytest.approx(16.5, abs=1.5)
     logits = torch.from_numpy(rng.normal(size=(400, 4, 8, 46)))
     tensors = {k: torch.from_numpy(v) for k, v in shown.items()}
-    losses = masked_voices.loss(lambda hot, mask: logits, tensors).numpy()
+    losses = masked_voices.loss(lambda hot, mask: logits, tensors, tiny("coconet"), 0).numpy()
     log_p = logits.log_softmax(-1).numpy()
     for i in (0, 7, 399):
         scored = [

@@ -67,13 +67,13 @@ def spoil(roll: NDArray[np.bool_], rng: np.random.Generator, *, most_added: floa
     return spoilt
 
 
-def loss(network: nn.Module, shown: dict[str, Tensor]) -> Tensor:
+def loss(network: nn.Module, shown: dict[str, Tensor], recipe: Recipe, step: int | None) -> Tensor:
     """KL(uniform over the differing cells || softmax of the network), nats, (B,)."""
     log_probs = network(shown["source"]).flatten(1).log_softmax(dim=1)
     return _divergence(log_probs, shown["differs"].flatten(1))
 
 
-def additions_loss(network: nn.Module, shown: dict[str, Tensor]) -> Tensor:
+def additions_loss(network: nn.Module, shown: dict[str, Tensor], recipe: Recipe, step: int | None) -> Tensor:
     """The same with the softmax over the empty cells only: what is there already cannot be added."""
     logits = network(shown["source"]).masked_fill(shown["source"], -torch.inf)
     log_probs = logits.flatten(1).log_softmax(dim=1)

@@ -147,7 +147,10 @@ def validation_loss(training: Training, network: nn.Module, batches: list[Batch]
     """The mean over held-out examples, nats."""
     network.eval()
     with torch.inference_mode():
-        losses = [training.trainable.loss(network, _tensors(batch, network)).double().cpu() for batch in batches]
+        losses = [
+            training.trainable.loss(network, _tensors(batch, network), training.recipe, None).double().cpu()
+            for batch in batches
+        ]
     return float(torch.cat(losses).mean())
 
 
@@ -158,6 +161,8 @@ def learning_rate(recipe: Recipe, step: int, halvings: int) -> float:
         rate *= 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
     elif recipe.decay == "plateau":
         rate *= 0.5**halvings
+    elif recipe.decay == "exponential":
+        rate = (rate - recipe.floor) * recipe.decay_rate**step + recipe.floor
     return rate * min(1.0, (step + 1) / recipe.warm_up) if recipe.warm_up else rate
 
 
@@ -168,7 +173,7 @@ def _update(training: Training, shown: Batch) -> float:
     network.train()
     with torch.random.fork_rng(devices=_cuda_devices(network)):
         torch.manual_seed(int(np.random.default_rng([training.seed, progress.step]).integers(2**62)))  # of dropout
-        loss = training.trainable.loss(network, _tensors(shown, network)).mean()
+        loss = training.trainable.loss(network, _tensors(shown, network), recipe, progress.step).mean()
     value = float(loss.detach())
     if not math.isfinite(value):
         raise Diverged(f"the loss of step {progress.step} is {value}", shown)

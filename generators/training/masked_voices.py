@@ -50,19 +50,17 @@ def batch(voices: NDArray[np.int16], rng: np.random.Generator, recipe: Recipe) -
         mask.ravel()[rng.choice(np.flatnonzero(piece != satb.SILENCE))] = True  # something to score
         masks.append(mask)
     index = np.where(voices == satb.SILENCE, -1, voices - recipe.pitch_range[0]).astype(np.int16)
-    return {"index": index, "mask": np.stack(masks), "pitches": np.full(len(voices), _pitches(recipe))}
+    return {"index": index, "mask": np.stack(masks)}
 
 
-def _pitches(recipe: Recipe) -> int:
-    return recipe.pitch_range[1] + 1 - recipe.pitch_range[0]
-
-
-def loss(network: nn.Module, shown: dict[str, Tensor]) -> Tensor:
+def loss(network: nn.Module, shown: dict[str, Tensor], recipe: Recipe, step: int | None) -> Tensor:
     """Mean cross-entropy of the masked cells that sound, nats, (B,)."""
     from generators.models.coconet import one_hot
 
-    index, mask, pitches = shown["index"], shown["mask"], int(shown["pitches"][0])
-    logits = network(one_hot(index, 0, pitches - 1), mask.permute(0, 2, 1))  # (B, V, T, P)
+    index, mask = shown["index"], shown["mask"]
+    logits = network(
+        one_hot(index, 0, recipe.pitch_range[1] - recipe.pitch_range[0]), mask.permute(0, 2, 1)
+    )  # (B, V, T, P)
     scored = mask & (index >= 0)
     labels = torch.where(scored, index, UNSCORED).permute(0, 2, 1).long()
     per_cell = F.cross_entropy(logits.permute(0, 3, 1, 2), labels, reduction="none", ignore_index=UNSCORED)

@@ -1,4 +1,4 @@
-"""Recipes: every number that a training needs, as YAML, one file per model and one entry per preset."""
+"""Recipes: every number that a training needs, as YAML: one file per family of models, by model and preset."""
 
 from __future__ import annotations
 
@@ -24,20 +24,26 @@ class Recipe(BaseModel):
     batch: int = Field(ge=1)
     steps: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
-    decay: Literal["none", "cosine", "plateau"] = "none"  # plateau: half, after `halve_after` validations without gain
-    halve_after: int = Field(5, ge=1)
+    decay: Literal["none", "cosine", "plateau", "exponential"] = "none"
+    halve_after: int = Field(5, ge=1)  # plateau: half the rate, whenever so many validations were without gain
+    decay_rate: float = Field(0.9999, gt=0, le=1)  # exponential: of what is above the floor, per step
+    floor: float = Field(0.0, ge=0)
     warm_up: int = Field(0, ge=0)  # steps in which the rate rises from 0
     clip: float | None = Field(None, gt=0)  # norm of the gradient
     validate_every: int = Field(ge=1)  # steps
     validation_passes: int = Field(1, ge=1)  # how often each held-out example is shown, differently each time
     patience: int = Field(ge=1)  # validations without gain after which training ends
     dtype: Literal["float32", "float16"] = "float32"  # of the weights that are kept
+    objective: dict[str, float] = {}  # settings of the model's own loss
 
 
 def presets(model: str) -> dict[str, Recipe]:
     """The recipes of a model by preset: ``tiny`` (seconds, for tests), ``small`` (two CPU cores), ``paper`` (a GPU)."""
-    text = files("generators.training").joinpath("recipes", f"{model}.yaml").read_text(encoding="utf-8")
-    return {name: Recipe.model_validate(entry) for name, entry in yaml.safe_load(text).items()}
+    for file in sorted(files("generators.training").joinpath("recipes").iterdir(), key=lambda file: file.name):
+        models = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if model in models:
+            return {name: Recipe.model_validate(entry) for name, entry in models[model].items()}
+    raise LookupError(f"no recipe for {model!r}")
 
 
 def find_recipe(model: str, preset: str) -> Recipe:

@@ -15,6 +15,9 @@ from generators.training.recipe import Recipe
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    # of a network on a batch at a step; without a step as held-out examples are scored
+    Loss = Callable[[nn.Module, dict[str, Tensor], Recipe, int | None], Tensor]
+
 Batch = dict[str, NDArray[Any]]  # named arrays with one row per example
 
 
@@ -27,4 +30,4 @@ class Trainable:
     representation: str
     examples: Callable[[Sequence[Piece], Recipe], NDArray[Any]]  # all that one pass over the pieces would show
     batch: Callable[[NDArray[Any], np.random.Generator, Recipe], Batch]  # of chosen examples: what the network is shown
-    loss: Callable[[nn.Module, dict[str, Tensor]], Tensor]  # (B,) nats, one per example
+    loss: Loss  # (B,) nats, one per example
