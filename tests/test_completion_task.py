@@ -10,7 +10,7 @@ import pytest
 
 from evalkit.bench import runner
 from evalkit.bench.suite import load_suite
-from evalkit.bench.tasks.completion import CompletionTask, melodies_of, prompts_of
+from evalkit.bench.tasks.completion import CompletionTask, melodies_as_units, melodies_of, prompts_of
 from evalkit.bench.tasks.task import Answers, Context
 from evalkit.datasets.pieces import CorpusPieces
 from evalkit.errors import UserError
@@ -244,6 +244,19 @@ def test_melody_kept_by_hand():
     estimate = melody_kept.estimate(table)
     assert estimate.value == pytest.approx(3 / 4)
     assert 2 / 3 - 1e-9 < estimate.ci95[0] < 3 / 4 < estimate.ci95[1] < 1
+
+
+def test_asking_again_makes_no_interval_narrower():
+    """Harmony always answers alike: forty answers to four melodies tell as much as four."""
+
+    def width(bars):
+        task = TASK.model_copy(update={"bars_in_total": bars, "metrics": ("in_scale_rate",)})
+        reduced = answers_of(task, context_of(THREE), g=Harmony())
+        low, high = next(r.ci95 for r in reduced.results if r.generator == "g")
+        return high - low
+
+    assert width(320) == pytest.approx(width(32), rel=0.3)  # as of forty pieces it would be a sixth
+    assert melodies_as_units(np.array([[60, 61], [60, -1], [60, 61], [-1, 60]], np.int16)) == [0, 1, 0, 2]
 
 
 def test_metrics_that_are_asked_for():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -164,3 +166,41 @@ def test_what_was_copied_from_the_reference_is_listed_with_its_source():
     copy = Piece("thief", 4, reference[4].notes, 64)
     _, _, figures = score(reference, {"copying": [copy], "free": random_pieces("f", 3, 58, 9)}, ("copied_bars",))
     assert figures["copies"] == {"copying": [{"piece": "thief", "source": "r4", "bars": 4}], "free": []}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_four_answers_to_each_prompt_say_no_more_than_one(family):
+    """Twenty pieces, each four times: as units their replicates are those of twenty, apart they vary half as much."""
+    pieces = random_pieces("p", 20, 50, 0)
+    reference = tabulate("r", random_pieces("r", 30, 52, 1), (family,)).tables[family]
+    four = [piece for piece in pieces for _ in range(4)]
+
+    def replicates(asked: list[Piece], units=None) -> dict[str, np.ndarray]:
+        table = tabulate("x", asked, (family,), units).tables[family]
+        found = FAMILIES[family].estimate(table, reference, resamples=400, seed=1)
+        drawn = {e.metric: e.replicates for e in found if e.replicates is not None}
+        return {metric: x for metric, x in drawn.items() if np.isfinite(x).all() and np.ptp(x) > 1e-9}
+
+    few, apart, together = replicates(pieces), replicates(four), replicates(four, np.repeat(np.arange(20), 4))
+    assert few.keys() == together.keys()
+    assert few or family == "originality"
+    for metric in few.keys() - {"cramers_v_pitch"}:  # whose value depends on how many notes there are
+        if family != "set_distances":  # whose bandwidth depends on how many pieces there are
+            assert together[metric] == pytest.approx(few[metric]), metric
+        if metric not in ("pitches", "pitch_classes"):
+            narrower = 0.95 if family == "set_distances" else 0.75  # the resamples of the reference vary too
+            assert apart[metric].std() < narrower * together[metric].std(), metric
+
+
+def test_whole_units_are_exchanged_in_the_tests_of_pitch():
+    """What looks certain of eighty pieces is not of two."""
+    table, reference = (
+        tabulate(n, random_pieces(n, 80, low, 0), ("pitch_distribution",)) for n, low in (("x", 50), ("r", 53))
+    )
+    (cells, others) = (s.tables["pitch_distribution"] for s in (table, reference))
+    estimate = FAMILIES["pitch_distribution"].estimate
+    apart = {e.metric: e.value for e in estimate(cells, others)}
+    two = replace(cells, units=np.arange(80) % 2), replace(others, units=np.arange(80) % 2)
+    together = {e.metric: e.value for e in estimate(*two)}
+    assert apart["ks_pitch_p"] < 0.01
+    assert together["ks_pitch_p"] > 0.3

@@ -406,3 +406,14 @@ def test_holm_is_statsmodels_and_leaves_nan_out(pvalues: list[float]) -> None:
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, math.nan, 0.03]) == pytest.approx([0.03, 0.06, math.nan, 0.06], nan_ok=True)
     assert holm([]).shape == (0,)
+
+
+def test_pieces_of_one_unit_are_drawn_together():
+    """Three pieces of one unit and one of another are as two pieces that hold as much."""
+    rows = np.array([[1.0, 2.0], [3.0, 5.0], [4.0, 1.0], [7.0, 0.0]])
+    weights = np.concatenate(list(resample_weights(4, 50, 3, ["b", "a", "b", "b"])))
+    assert (weights[:, 0] == weights[:, 2]).all()
+    assert (weights[:, 0] == weights[:, 3]).all()
+    assert set((weights[:, 0] + weights[:, 1]).tolist()) == {2.0}
+    together = bootstrap_totals(rows, 50, 3, ["b", "a", "b", "b"])
+    assert np.allclose(together, bootstrap_totals(np.array([rows[1], rows[[0, 2, 3]].sum(axis=0)]), 50, 3))

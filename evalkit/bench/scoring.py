@@ -6,7 +6,7 @@ Used by ``evalkit score`` (folders, corpora) and by the tasks of ``evalkit run``
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import combinations, islice
 from typing import Any
@@ -134,10 +134,16 @@ def _stack(rows: list[Any]) -> np.ndarray:
     return table
 
 
-def tabulate(name: str, pieces: Iterable[Piece], families: Sequence[str]) -> ScoredSet:
-    """Count pieces that are at hand."""
+def tabulate(
+    name: str, pieces: Iterable[Piece], families: Sequence[str], units: Sequence[Any] | None = None
+) -> ScoredSet:
+    """Count pieces that are at hand; ``units`` label those that are not independent, see ``PieceTable``."""
     wanted = tuple(families)
-    return gather(name, (count_piece(piece, wanted) for piece in pieces), wanted)
+    scored = gather(name, (count_piece(piece, wanted) for piece in pieces), wanted)
+    if units is None:
+        return scored
+    tables = {family: replace(table, units=np.asarray(units)) for family, table in scored.tables.items()}
+    return replace(scored, tables=tables)
 
 
 def score_sets(

@@ -346,4 +346,5 @@ def estimate(
     reference_seed: int = 0,
 ) -> list[Estimate]:
     """The mean of each scalar over the pieces that define it, bootstrapped over pieces; the reference is not used."""
-    return mean_estimates(METRICS, table_rows(candidate)[:, : len(SCALARS)], resamples=resamples, seed=seed)
+    values = table_rows(candidate)[:, : len(SCALARS)]
+    return mean_estimates(METRICS, values, resamples=resamples, seed=seed, units=candidate.units)

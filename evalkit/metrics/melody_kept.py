@@ -5,6 +5,7 @@ A generator that may edit its context can take notes of the melody away; one tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,17 +38,18 @@ def _share(totals: NDArray) -> Any:
         return totals[..., 0] / np.asarray(totals[..., 1], np.float64)
 
 
-def estimate(table: NDArray, *, resamples: int = 1000, seed: int = 0) -> Estimate:
-    """The share in a set, from the ``(pieces, 2)`` rows of ``count``.
+def estimate(table: NDArray, *, resamples: int = 1000, seed: int = 0, units: Sequence[Any] | None = None) -> Estimate:
+    """The share in a set, from the ``(pieces, 2)`` rows of ``count``; ``units`` as in ``resample_weights``.
 
     Where every piece keeps all, or none, the interval is that of a share of so many pieces.
     """
     value, n = float(_share(table.sum(axis=0))), len(table)
-    replicates = np.asarray(_share(bootstrap_totals(table, resamples, seed)))
+    independent = n if units is None else len(set(units))
+    replicates = np.asarray(_share(bootstrap_totals(table, resamples, seed, units)))
     if value in (0.0, 1.0):
-        ci95 = share_interval(round(value * n), n)
+        ci95 = share_interval(round(value * independent), independent)
     else:
-        ci95 = interval(replicates, value, pieces=n, bounds=(0.0, 1.0))
+        ci95 = interval(replicates, value, pieces=independent, bounds=(0.0, 1.0))
     return Estimate("melody_kept", "correct", value, ci95, n, {}, replicates)
 
 

@@ -40,10 +40,20 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PieceTable:
-    """What one family remembers of a set: ``rows[i]`` belongs to the piece ``names[i]``."""
+    """What one family remembers of a set: ``rows[i]`` belongs to the piece ``names[i]``.
+
+    ``units`` are labels of pieces that are not independent of one another, such as answers to one prompt; None where
+    every piece stands for itself.
+    """
 
     names: tuple[str, ...]
     rows: NDArray[Any]  # (pieces, width), or (pieces,) of objects
+    units: NDArray[Any] | None = None  # (pieces,)
+
+    @property
+    def independent(self) -> int:
+        """How many units there are, which is what an interval rests on."""
+        return len(self.rows) if self.units is None else len(np.unique(self.units))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -242,4 +242,5 @@ def estimate(
     copying = np.where(np.isnan(bars), np.nan, bars > TOLERATED_BARS)
     values = [bars, copied_bars_transposed(ours, theirs), copied_ngram(ours, theirs), copying]
     settings = {"tolerated_bars": TOLERATED_BARS, "reference_pieces": len(theirs)}
-    return mean_estimates(METRICS, np.stack(values, axis=1), settings=settings, resamples=resamples, seed=seed)
+    columns = np.stack(values, axis=1)
+    return mean_estimates(METRICS, columns, settings=settings, resamples=resamples, seed=seed, units=candidate.units)

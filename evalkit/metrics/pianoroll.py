@@ -272,12 +272,12 @@ def estimate(
     if not len(candidate.rows):
         return [Estimate(m.id, variant, math.nan, (math.nan, math.nan), 0) for m in METRICS]
     values = _values(candidate.rows.sum(axis=0, dtype=np.int64)[None], variant)
-    replicates = _values(bootstrap_totals(candidate.rows, resamples, seed), variant)
+    replicates = _values(bootstrap_totals(candidate.rows, resamples, seed, candidate.units), variant)
     estimates = []
     for metric, (value,) in values.items():
         statistic = metric.removesuffix("_per_bar")
         ci95 = interval(
-            replicates[metric], float(value), pieces=len(candidate.rows), bounds=(0.0, _LARGEST.get(statistic, 1.0))
+            replicates[metric], float(value), pieces=candidate.independent, bounds=(0.0, _LARGEST.get(statistic, 1.0))
         )
         settings = _SETTINGS.get(statistic, {})
         if metric in _GROWING:

@@ -19,6 +19,7 @@ def mean_estimates(
     settings: Mapping[str, Any] | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    units: NDArray[Any] | None = None,
 ) -> list[Estimate]:
     """One estimate per column of ``values`` (pieces, metrics): the mean over the pieces where it is not NaN.
 
@@ -36,11 +37,12 @@ def mean_estimates(
             return totals[..., :width] / totals[..., width:]
 
     value = means(table.sum(axis=0))
-    replicates = means(bootstrap_totals(table, resamples, seed))
+    replicates = means(bootstrap_totals(table, resamples, seed, units))
     estimates = []
     for i, metric in enumerate(metrics):
         share, column, drawn = metric.unit.startswith("share"), values[defined[:, i], i], replicates[:, i]
         binary = share and bool(np.isin(column, (0, 1)).all())
+        independent = len(column) if units is None else len(np.unique(units[defined[:, i]]))
         bounds = (0.0, 1.0) if share else (0.0, np.inf)
         estimates.append(
             Estimate(
@@ -49,7 +51,7 @@ def mean_estimates(
                 value=float(value[i]),
                 ci95=share_interval(int(column.sum()), len(column))
                 if binary
-                else interval(drawn, float(value[i]), pieces=len(column), bounds=bounds),
+                else interval(drawn, float(value[i]), pieces=independent, bounds=bounds),
                 n=len(column),
                 settings=settings or {},
                 replicates=drawn,

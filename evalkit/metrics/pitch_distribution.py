@@ -214,6 +214,16 @@ def _distances(ours: Counts, theirs: Counts, variant: str) -> dict[str, Counts]:
     }
 
 
+def summed(cells: NDArray[Any], units: NDArray[Any] | None) -> NDArray[Any]:
+    """One row for each unit, what its pieces hold together: rows that may be exchanged."""
+    if units is None:
+        return cells
+    labels, unit = np.unique(units, return_inverse=True)
+    totals = np.zeros((len(labels), cells.shape[1]), np.int64)
+    np.add.at(totals, unit, cells)
+    return totals
+
+
 def _pvalues(ours: NDArray, theirs: NDArray, variant: str, seed: int) -> dict[str, float]:
     """Both p-values; the correct ones share their permutations."""
 
@@ -249,7 +259,10 @@ def estimate(
         ours, theirs = (cells[:, occurring[0] : occurring[-1] + 1] for cells in (ours, theirs))
     totals = [cells.sum(axis=0, dtype=np.float64)[None] for cells in (ours, theirs)]
     values = _distances(totals[0], totals[1], variant)
-    resampled = bootstrap_totals(ours, resamples, seed), bootstrap_totals(theirs, resamples, reference_seed)
+    resampled = (
+        bootstrap_totals(ours, resamples, seed, candidate.units),
+        bootstrap_totals(theirs, resamples, reference_seed, reference.units),
+    )
     replicates = _distances(*resampled, variant)
     settings = {"reference_pieces": len(theirs)}
 
@@ -264,7 +277,7 @@ def estimate(
             interval(
                 replicates[metric],
                 float(value),
-                pieces=min(len(ours), len(theirs)),
+                pieces=min(candidate.independent, reference.independent),
                 squared=metric in _NORMS,
                 bounds=(0.0, _LARGEST.get(metric, math.inf)),
             ),
@@ -274,9 +287,10 @@ def estimate(
         )
         for metric, (value,) in values.items()
     ]
+    together = summed(ours, candidate.units), summed(theirs, reference.units)
     tests = [
         Estimate(metric, label(metric), p, (math.nan, math.nan), len(ours), settings | {"permutations": PERMUTATIONS})
-        for metric, p in _pvalues(ours, theirs, variant, seed).items()
+        for metric, p in _pvalues(*together, variant, seed).items()
     ]
     return distances + tests
 

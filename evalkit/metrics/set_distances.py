@@ -285,8 +285,10 @@ def estimate(
     """
     if reference is None:
         return []
-    ours, theirs = _draw(table_rows(candidate), seed), _draw(table_rows(reference), reference_seed)
-    drawn, drawn_reference = _weights(len(ours), resamples, seed), _weights(len(theirs), resamples, reference_seed)
+    chosen, chosen_reference = _draw(len(candidate.rows), seed), _draw(len(reference.rows), reference_seed)
+    ours, theirs = table_rows(candidate)[chosen], table_rows(reference)[chosen_reference]
+    drawn = _weights(len(ours), resamples, seed, candidate.units, chosen)
+    drawn_reference = _weights(len(theirs), resamples, reference_seed, reference.units, chosen_reference)
     inter = np.stack([inter_set_distances(ours[:, c], theirs[:, c]) for c in map(columns, DESCRIPTORS)])
     intra = np.stack([inter_set_distances(theirs[:, c], theirs[:, c]) for c in map(columns, DESCRIPTORS)])
     intra[:, *np.tril_indices(len(theirs))] = np.nan  # each pair once, and no piece with itself
@@ -299,24 +301,26 @@ def estimate(
     estimates = []
     for d, name in enumerate(DESCRIPTORS):
         n, m = (int((~np.isnan(rows[:, columns(name)]).any(axis=1)).sum()) for rows in (ours, theirs))
+        independent = min(n, m, candidate.independent, reference.independent)
         settings = {"bandwidth": "scott", "most_pieces": MAX_PIECES, "reference_pieces": m}
         for suffix, known, found, highest in zip(("overlap", "kl"), values, replicates, (1.0, np.inf), strict=True):
             value = float(known[d, 0])
-            ci95 = interval(found[d], value, pieces=min(n, m), bounds=(0.0, highest))
+            ci95 = interval(found[d], value, pieces=independent, bounds=(0.0, highest))
             estimates.append(Estimate(f"{name}_{suffix}", "correct", value, ci95, n, settings, found[d]))
     return estimates
 
 
-def _draw(rows: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """At most ``MAX_PIECES`` of the rows, in their order."""
-    if len(rows) <= MAX_PIECES:
-        return rows
-    rng = np.random.default_rng([seed, len(rows)])
-    return rows[np.sort(rng.choice(len(rows), MAX_PIECES, replace=False))]
+def _draw(pieces: int, seed: int) -> NDArray[np.int64]:
+    """At most ``MAX_PIECES`` of so many, in their order."""
+    if pieces <= MAX_PIECES:
+        return np.arange(pieces)
+    rng = np.random.default_rng([seed, pieces])
+    return np.sort(rng.choice(pieces, MAX_PIECES, replace=False))
 
 
-def _weights(pieces: int, resamples: int, seed: int) -> Distances:
-    """How often each piece is drawn, ``(resamples, pieces)``."""
+def _weights(pieces: int, resamples: int, seed: int, units: NDArray | None, chosen: NDArray[np.int64]) -> Distances:
+    """How often each of the chosen pieces is drawn, ``(resamples, pieces)``."""
     if not pieces:
         return np.empty((resamples, 0))
-    return np.concatenate(list(resample_weights(pieces, resamples, seed)))
+    of_chosen = None if units is None else units[chosen]
+    return np.concatenate(list(resample_weights(pieces, resamples, seed, of_chosen)))

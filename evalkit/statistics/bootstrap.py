@@ -3,7 +3,8 @@
 Conventions
 -----------
 A table is ``(pieces, width)``: one row of additive counts per piece. A statistic is a function of the column totals,
-so a replicate needs the totals of a resample and never the notes. Pieces are the exchangeable unit.
+so a replicate needs the totals of a resample and never the notes. Pieces are the exchangeable unit,
+unless ``units`` says which of them belong together (answers to one prompt): then those are drawn or left out together.
 The same ``(pieces, seed)`` always gives the same resamples: two sets of equal size that share a seed are resampled
 together (their differences are paired); other seeds or sizes give independent resamples.
 
@@ -37,8 +38,18 @@ BLOCK = 1 << 20  # weights held at once: 8 MB whatever the size of the set
 ROWS = 4096  # of a table, converted to floating point at once
 
 
-def resample_weights(pieces: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """How often each piece is drawn in each resample, in blocks ``(some resamples, pieces)``."""
+def resample_weights(
+    pieces: int, resamples: int, seed: int, units: ArrayLike | None = None
+) -> Iterator[NDArray[np.float64]]:
+    """How often each piece is drawn in each resample, in blocks ``(some resamples, pieces)``.
+
+    ``units`` (pieces,): labels; pieces of one label are drawn together, and labels are what is drawn.
+    """
+    if units is not None:
+        labels, unit = np.unique(np.asarray(units), return_inverse=True)
+        for weights in resample_weights(len(labels), resamples, seed):
+            yield weights[:, unit]
+        return
     rng = np.random.default_rng([seed, pieces])
     block = max(1, BLOCK // max(1, pieces))
     for start in range(0, resamples, block):
@@ -47,12 +58,14 @@ def resample_weights(pieces: int, resamples: int, seed: int) -> Iterator[NDArray
         yield np.bincount(drawn.ravel(), minlength=rows * pieces).reshape(rows, pieces).astype(np.float64)
 
 
-def bootstrap_totals(table: ArrayLike, resamples: int = 1000, seed: int = 0) -> NDArray[np.float64]:
+def bootstrap_totals(
+    table: ArrayLike, resamples: int = 1000, seed: int = 0, units: ArrayLike | None = None
+) -> NDArray[np.float64]:
     """Column totals of the resampled tables, ``(resamples, width)``; NaN for a table without pieces."""
     rows = np.asarray(table)
     if not len(rows):
         return np.full((resamples, rows.shape[1]), np.nan)
-    totals = [weighted_totals(weights, rows) for weights in resample_weights(len(rows), resamples, seed)]
+    totals = [weighted_totals(weights, rows) for weights in resample_weights(len(rows), resamples, seed, units)]
     return np.concatenate(totals) if totals else np.empty((0, rows.shape[1]))
 
 

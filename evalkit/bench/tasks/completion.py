@@ -3,6 +3,7 @@
 The melodies are the sopranos of the input pieces, ``bars`` bars of 4/4 each; a shorter piece is repeated until it is
 long enough. Each is given in the generator's own representation (``evalkit.music.harmonisation``), and stays in what is
 scored. Metrics are those of the task ``samples``, and ``melody_kept``: the share of the melody that a generator leaves.
+Answers to one melody share its key and shape, so intervals and tests draw melodies, with all their answers.
 
 Source: ES-Net (Chi, Kumar, Yaddanapudi, Suresh & Isik, ISMIR 2020), section 6.3: as many bars as there are in the
 training data, from 150 monophonic inputs of 8 bars.
@@ -126,7 +127,7 @@ class CompletionTask(Task):
         prompts = named([as_piece(melody) for melody in melodies])
         reduced = Reduced([], [], {}, pieces)
         if of_pieces:
-            reduced = score_pieces(self, context, questions, pieces, of_pieces, self.bars)
+            reduced = score_pieces(self, context, questions, pieces, of_pieces, self.bars, melodies_as_units(melodies))
         if KEPT in metrics:
             add_melody_kept(reduced, self.title, context, questions, melodies)
         return replace(reduced, pieces={PROMPT: prompts, **pieces})
@@ -138,12 +139,14 @@ def add_melody_kept(
     """Append the results and comparisons of the metric ``melody_kept``; every generator is given the same melodies."""
     from evalkit.bench.scoring import measured
 
+    units = melodies_as_units(melodies)
+
     def kept(made: Sequence[Piece]) -> NDArray[np.int64]:
         rows = zip(melodies, made, strict=True)
         return np.stack([melody_kept.count(on_roll(m[: p.end]), pianoroll.encode(p)) for m, p in rows])
 
     estimates = {
-        name: [melody_kept.estimate(kept(made), resamples=context.resamples, seed=context.seed)]
+        name: [melody_kept.estimate(kept(made), resamples=context.resamples, seed=context.seed, units=units)]
         for name, made in reduced.pieces.items()
     }
     shared = {"representation": context.representation, "resamples": context.resamples, **questions.settings}
@@ -152,6 +155,12 @@ def add_melody_kept(
     )
     reduced.results.extend(results)
     reduced.comparisons.extend(comparisons)
+
+
+def melodies_as_units(melodies: NDArray[np.int16]) -> list[int]:
+    """Which answers are to the same melody: a number for each."""
+    numbers: dict[bytes, int] = {}
+    return [numbers.setdefault(melody.tobytes(), len(numbers)) for melody in melodies]
 
 
 def prompts_of(inputs: PieceSet, bars: int, most: int) -> tuple[list[Prompt], tuple[str, ...]]:

@@ -31,10 +31,12 @@ def score_pieces(
     pieces: Mapping[str, Sequence[Piece]],
     metrics: tuple[str, ...],
     bars: int,
+    units: Sequence[Any] | None = None,
 ) -> Reduced:
     """The metrics of what each generator made, of ``bars`` bars each, and of the reference.
 
-    Sets whose pieces have the same names answer the same prompts, and are compared as pairs.
+    Sets whose pieces have the same names answer the same prompts, and are compared as pairs; ``units`` label pieces
+    of each set that answer one prompt, and so are not independent of one another.
     """
     from evalkit.bench import scoring
 
@@ -46,7 +48,7 @@ def score_pieces(
         raise UserError(f"the reference {context.reference_spec} has no piece to compare with: {reference.failures[0]}")
     results, comparisons, figures = scoring.score_sets(
         reference,
-        [scoring.tabulate(name, made, families) for name, made in pieces.items()],
+        [scoring.tabulate(name, made, families, units) for name, made in pieces.items()],
         suite=context.suite,
         task=task.title,
         metrics=metrics,
