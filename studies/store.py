@@ -18,6 +18,7 @@ change a row; rows leave only with the person. What could identify a person (``e
 from __future__ import annotations
 
 import datetime as dt
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -247,6 +248,8 @@ class Store:
                 if alone and not sqlite:
                     session.execute(select(func.pg_advisory_xact_lock(LOCK)))
                 yield session
+        if sqlite:
+            _flush_log(self.engine)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -291,13 +294,29 @@ def _engine(url: str) -> Engine:
 
 def _prepare_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None  # we begin transactions ourselves, see below
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
     immediate = connection.get_execution_options().get("immediate", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _flush_log(engine: Engine) -> None:
+    """Wait until the write-ahead log is on the disk.
+
+    With ``synchronous = FULL`` SQLite does this within each commit, while everybody waits; here the transactions of many
+    threads go on meanwhile, and one flush of the disk may serve several.
+    """
+    try:
+        log = os.open(f"{engine.url.database}-wal", os.O_RDONLY)
+    except FileNotFoundError:  # the last connection was closed: all is in the main file, flushed
+        return
+    try:
+        os.fsync(log)
+    finally:
+        os.close(log)
 
 
 @contextmanager
