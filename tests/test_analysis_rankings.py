@@ -82,15 +82,15 @@ def test_clustered_intervals_cover_where_naive_ones_do_not(capsys) -> None:
     """Tastes make one listener's rankings alike; the truth is then the limit of many listeners."""
     truth = fit(simulate_rankings(STRENGTHS, listeners=20_000, sets=1, taste=0.8, seed=99), cluster=None).strengths
     hits = {"listener": 0, None: 0}
-    for seed in range(300):
+    for seed in range(160):
         table = simulate_rankings(STRENGTHS, listeners=40, sets=8, taste=0.8, seed=seed)
         for cluster in hits:
             found = fit(table, cluster=cluster)
             hits[cluster] += sum(c.ci95[0] <= truth[c.left] - truth[c.right] <= c.ci95[1] for c in found.contrasts)
-    clustered, naive = (hits[c] / 1800 for c in ("listener", None))
+    clustered, naive = (hits[c] / 960 for c in ("listener", None))
     with capsys.disabled():
         print(f"\nPlackett-Luce, coverage of nominal 95 %: clustered {clustered:.3f}, naive {naive:.3f}")
-    assert 0.925 <= clustered <= 0.97
+    assert 0.92 <= clustered <= 0.97
     assert naive < 0.85
 
 

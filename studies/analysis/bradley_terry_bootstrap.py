@@ -1,4 +1,4 @@
-"""Bradley-Terry refitted to listeners drawn with replacement: intervals without a formula, ranks, and who is best.
+"""Bradley-Terry refitted to other listeners: drawn with replacement (intervals, ranks, who is best), or all but one.
 
 A resample costs one product of counts per listener and a few steps of Newton's method from the whole table's estimate,
 for all resamples at once: tests/benchmarks/bench_bradley_terry.py.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 AT_ONCE = 1 << 20  # counts of resamples held at once: 8 MB, and some ten times that while fitting
-DIVERGED = 12.0  # log-odds beyond which a resample's estimate is taken for infinite
+DIVERGED = 10.0  # of a parameter in the basis, 14 log-odds between two systems: taken for infinite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +62,43 @@ def bootstrap(
     return _summarise(problem.comparisons.systems, strengths, values, int(listeners.max()) + 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """What leaving one listener out does to the strengths (mean 0)."""
+
+    listener: Any
+    system: Any  # whose strength changes most
+    change: float  # with the listener - without
+    changes_order: bool  # of the systems by strength
+
+
+def influence(table: pd.DataFrame, *, ties: Ties = "davidson", side: bool = True) -> tuple[Influence, ...]:
+    """Refit without each listener in turn, all at once; the most influential stands first.
+
+    Listeners without whom strengths are not finite come before all others, with a change of NaN.
+    """
+    problem = prepare(table, ties=ties, side=side)
+    checked(table, ("listener",))
+    codes, names = coded(table["listener"])
+    beta = estimate(problem)
+    grouped = problem.comparisons.counts_by(codes)
+    dense = grouped if isinstance(grouped, np.ndarray) else grouped.toarray()
+    without = problem.counts.ravel()[None] - dense
+    refitted = [_refit(problem, beta, counts) for counts in _blocks([without], without.shape[1])]
+    inner = len(problem.basis) - 1
+    strengths = problem.basis @ beta[:inner]
+    change = strengths - np.concatenate(refitted)[:, :inner] @ problem.basis.T
+    order, found = strengths.argsort(), []
+    for name, row in zip(names, change, strict=True):
+        if np.isnan(row).any():
+            found.append(Influence(name, None, math.nan, True))
+            continue
+        most = int(np.abs(row).argmax())
+        swaps = bool(((strengths - row)[order][:-1] > (strengths - row)[order][1:]).any())
+        found.append(Influence(name, problem.comparisons.systems[most], float(row[most]), swaps))
+    return tuple(sorted(found, key=lambda i: -math.inf if math.isnan(i.change) else -abs(i.change)))
+
+
 def _replicates(problem: Problem, beta: Floats, listeners: NDArray[np.intp], resamples: int, seed: int) -> Floats:
     """(resamples, systems - 1) strengths in the basis."""
     inner = len(problem.comparisons.systems) - 1
@@ -83,7 +120,7 @@ def _refit(problem: Problem, beta: Floats, counts: Floats) -> Floats:
     """(resamples, width) parameters, from the whole table's; NaN where they are not finite."""
     evaluate = likelihood(MODELS[problem.ties], problem.design, counts, problem.ties is not None)
     start = np.repeat(np.nan_to_num(beta)[None], len(counts), axis=0)
-    found, converged = maximise(evaluate, start, precision=problem.precision, tolerance=1e-6)
+    found, converged = maximise(evaluate, start, precision=problem.precision, tolerance=1e-9)
     shown = np.zeros((len(problem.design), len(problem.basis)))  # (cells, systems)
     np.put_along_axis(shown, problem.comparisons.cells, 1, axis=1)
     converged &= ((counts.sum(axis=-1) @ shown) > 0).all(axis=1)

@@ -63,7 +63,7 @@ class Verdict:
 def as_published(kind: Kind, table: pd.DataFrame, *, scale: tuple[float, float] | None = None) -> tuple[Published, ...]:
     """The published tests on this table; their ``warnings`` say what they ignore."""
     if kind == "choice":
-        return wilcoxon_of_differences(_pair_differences(_points(table), table, ()), "row", warnings=_votes(table))
+        return wilcoxon_of_differences(_pair_differences(points(table), table, ()), "row", warnings=_votes(table))
     if kind == "likert":
         if scale is None:
             raise ValueError("graded preferences need their scale")
@@ -73,7 +73,8 @@ def as_published(kind: Kind, table: pd.DataFrame, *, scale: tuple[float, float] 
         return (kruskal_wallis(scores, unit=None), *pairs)
     if kind == "rank":
         sets = ("listener", "item")
-        return (kruskal_wallis(table, unit=None, value="rank"), *pairwise_wilcoxon(table, unit=sets, value="rank"))
+        pairs = pairwise_wilcoxon(_better_is_higher(table), unit=sets, value="rank")
+        return (kruskal_wallis(table, unit=None, value="rank"), *pairs)
     if kind == "rating":
         return tuple(_one_sided(table, a, b) for a, b in combinations(_by_mean(table), 2))
     raise ValueError(f"kind must be choice, likert, rank or rating, got {kind!r}")
@@ -94,24 +95,31 @@ def preference_scores(table: pd.DataFrame, scale: tuple[float, float]) -> pd.Dat
 def by_listener(kind: Kind, table: pd.DataFrame, *, scale: tuple[float, float] | None = None) -> tuple[PairTest, ...]:
     """Wilcoxon's test of every pair of systems with one value per listener."""
     if kind in ("choice", "likert"):
-        points = _points(table) if kind == "choice" else left_preference(table, scale or (0, 0))
-        return wilcoxon_of_differences(_pair_differences(points, table, ("listener",)), "listener")
-    return pairwise_wilcoxon(table, unit="listener", value="rank" if kind == "rank" else "rating")
+        preference = points(table) if kind == "choice" else left_preference(table, scale or (0, 0))
+        return wilcoxon_of_differences(_pair_differences(preference, table, ("listener",)), "listener")
+    if kind == "rank":
+        return pairwise_wilcoxon(_better_is_higher(table), unit="listener", value="rank")
+    return pairwise_wilcoxon(table, unit="listener")
 
 
-def _points(table: pd.DataFrame) -> np.ndarray:
+def _better_is_higher(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(rank=-table["rank"])
+
+
+def points(table: pd.DataFrame) -> np.ndarray:
+    """1: the left was preferred, 0: a tie, -1: the right."""
     return table["outcome"].map({"left": 1.0, "tie": 0.0, "right": -1.0}).to_numpy(np.float64)
 
 
 def _pair_differences(
-    points: np.ndarray, table: pd.DataFrame, unit: tuple[str, ...]
+    preference: np.ndarray, table: pd.DataFrame, unit: tuple[str, ...]
 ) -> Iterator[tuple[Any, Any, np.ndarray]]:
-    """(a, b, preferences for a over b), averaged by the unit if there is one."""
+    """(a, b, preferences for a over b) from those for the left, averaged by the unit if there is one."""
     systems, left, right = coded_pair(table)
     for a, b in combinations(range(len(systems)), 2):
         sign = (left == a) * (right == b) * 1.0 - (left == b) * (right == a) * 1.0
         mine = sign != 0
-        values = (sign * points)[mine]
+        values = (sign * preference)[mine]
         if unit and mine.any():
             values = table.loc[mine, list(unit)].assign(value=values).groupby(list(unit))["value"].mean().to_numpy()
         yield systems[a], systems[b], values
@@ -182,7 +190,7 @@ def verdicts(
         contrast = known[test.left, test.right]
         sign = 1 if contrast.left == test.left else -1
         if isinstance(test, PairTest):
-            name, p, lead = f"Wilcoxon over {test.unit}s", test.p_bonferroni, test.test.effect
+            name, p, lead = f"Wilcoxon (unit: {test.unit})", test.p_bonferroni, test.test.effect
         else:
             name, p, lead = "one-sided t", min(1.0, test.p * tests), test.difference
         same = lead * sign * contrast.difference >= 0

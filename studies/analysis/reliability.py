@@ -37,7 +37,8 @@ def krippendorff_alpha(
     """Alpha of a table ``listener item system`` and ``value``; a unit is one system's version of one item.
 
     Units with a single value say nothing and are left out. NaN if no unit has two, or all values are equal. The
-    interval is of percentiles over resampled units. Source: Krippendorff (2011), Computing Krippendorff's alpha-reliability.
+    interval is of percentiles over resampled units. Source: Krippendorff (2011),
+    Computing Krippendorff's alpha-reliability.
     """
     units = [c for c in ("item", "system") if c in table.columns]
     checked_numbers(checked(table, ("listener", value, *units)), value)

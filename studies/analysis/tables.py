@@ -68,7 +68,7 @@ def is_simulated(table: pd.DataFrame) -> bool:
 def checked_pairs(table: pd.DataFrame, columns: Sequence[str] = ("outcome",)) -> pd.DataFrame:
     """A table of comparisons, none of a system with itself."""
     checked(table, ("left", "right", *columns))
-    same = (table["left"] == table["right"]).to_numpy()
+    same = table["left"].to_numpy(object) == table["right"].to_numpy(object)
     if same.any():
         raise TableError(
             f"columns 'left' and 'right' name the same system ({table['left'].iloc[same.argmax()]!r}) in "

@@ -1,0 +1,412 @@
+"""Everything that a report of a study shows, as plain data: one call, whatever the design.
+
+    plan = Plan(design="paired", questions=(Question("fits", "choice"),), reference="real")
+    study = analyse(plan, {"fits": answers, "trials": trials, "listeners": listeners})
+    to_plain(study)                       # dictionaries, lists, numbers and strings, for evalkit.results.to_json
+
+Each question gets a headline (``estimates``, ``contrasts``, ``overall``: the model that suits the design, clustered by
+listener), the published tests beside it, what they assume and whether the conclusion changes, with and without the
+listeners that screening excludes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from studies.analysis import bradley_terry, descriptive, means, published, rankings
+from studies.analysis.bradley_terry_bootstrap import Bootstrap, bootstrap, influence
+from studies.analysis.bradley_terry_checks import circular_triads, goodness_of_fit, interaction
+from studies.analysis.groups import compare_groups
+from studies.analysis.plain import to_plain
+from studies.analysis.power import Reached, reached
+from studies.analysis.published import Assumption, Published, Verdict
+from studies.analysis.rank_tests import friedman, nemenyi
+from studies.analysis.regressions import gee, mixed, ordinal
+from studies.analysis.reliability import Reliability, krippendorff_alpha, split_half
+from studies.analysis.screening import Rules, Screening, kept_rows, screen
+from studies.analysis.strengths import Contrast, Effect
+from studies.analysis.tables import TableError, checked, is_simulated
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Kind = Literal["choice", "likert", "each", "rank", "rating"]
+KINDS: dict[str, tuple[Kind, ...]] = {
+    "paired": ("choice", "likert"),
+    "ranking": ("each", "rank"),
+    "rating": ("likert", "rating"),
+}
+__all__ = ["Findings", "Plan", "Question", "StudyFindings", "analyse", "to_plain"]
+
+MOST_INFLUENTIAL = 5
+MOST_GROUPS = 6  # different values of a listener's property up to which they are groups
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """``kind`` as in study.yaml; ``points`` of a Likert scale (paired: 5, rating: 6 unless given)."""
+
+    name: str
+    kind: Kind
+    points: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was declared before anyone listened."""
+
+    design: Literal["paired", "ranking", "rating"]
+    questions: tuple[Question, ...]
+    rules: Rules = field(default_factory=Rules)
+    reference: Any = None  # the system whose log-strength is 0
+    difference: float | None = None  # smallest difference worth finding, in the unit of the headline
+    properties: tuple[str, ...] = ()  # columns of the listeners' table that preferences may depend on
+    level: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One system's headline number."""
+
+    system: Any
+    value: float
+    standard_error: float
+    ci95: tuple[float, float]
+    n: int  # answers that hold the system
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Findings:
+    """One question, one set of listeners. Keys of the mappings name what stands under them."""
+
+    question: str
+    kind: Kind
+    model: str  # of the headline
+    unit: str  # of the estimates
+    counts: dict[str, Any]
+    estimates: tuple[Estimate, ...]
+    contrasts: tuple[Contrast, ...]
+    overall: tuple[float, int, float]  # F, df, p of "all systems alike"
+    win_probabilities: dict[Any, dict[Any, float]]
+    win_intervals: dict[Any, dict[Any, tuple[float, float]]]
+    descriptive: dict[str, Any]
+    side: Effect | None
+    tie: Effect | None
+    published: tuple[Published, ...]
+    assumptions: tuple[Assumption, ...]
+    verdicts: tuple[Verdict, ...]
+    others: dict[str, Any]  # further tests and models that suit the design
+    reliability: tuple[Reliability, ...]
+    properties: dict[str, Any]  # of listeners: Interaction or GroupComparison
+    power: tuple[Reached, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QuestionFindings:
+    """``screened`` is the headline; without screening rules it is ``everyone``."""
+
+    everyone: Findings
+    screened: Findings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyFindings:
+    plan: Plan
+    simulated: bool  # answers of simulated listeners: never to be shown as people's
+    screening: Screening | None
+    questions: dict[str, QuestionFindings] = field(default_factory=dict)
+
+
+def analyse(plan: Plan, tables: Mapping[str, pd.DataFrame], *, resamples: int = 1000, seed: int = 0) -> StudyFindings:
+    """Analyse a study from its tables: answers under each question's name (columns: ``tables``), and, where the plan
+    needs them, "trials" (``screening.screen``) and "listeners" (``listener`` and the declared properties).
+
+    TableError if a table is missing or wrong, or if people and simulated listeners meet in any two tables.
+    """
+    _check(plan, tables)
+    kinds = {name: is_simulated(table) for name, table in tables.items() if "simulated" in table.columns}
+    if len(set(kinds.values())) > 1:
+        mixed_names = ", ".join(sorted(kinds))
+        raise TableError(f"column 'simulated': people and simulated listeners meet in the tables {mixed_names}")
+    screening = screen(tables["trials"], plan.rules) if plan.rules != Rules() else None
+    found = {}
+    for question in plan.questions:
+        look = partial(_findings, plan, question, listeners=tables.get("listeners"), resamples=resamples, seed=seed)
+        everyone = look(tables[question.name])
+        screened = everyone
+        if screening is not None and screening.exclusions:
+            screened = look(kept_rows(tables[question.name], screening))
+        found[question.name] = QuestionFindings(everyone, screened)
+    return StudyFindings(plan, any(kinds.values()), screening, found)
+
+
+def _check(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> None:
+    if plan.design not in KINDS:
+        raise ValueError(f"design must be paired, ranking or rating, got {plan.design!r}")
+    needed = (
+        [q.name for q in plan.questions] + ["trials"] * (plan.rules != Rules()) + ["listeners"] * bool(plan.properties)
+    )
+    for name in needed:
+        if name not in tables:
+            raise TableError(f"the study has no table {name!r}; it has {', '.join(map(repr, tables)) or 'none'}")
+    for question in plan.questions:
+        if question.kind not in KINDS[plan.design]:
+            allowed = " or ".join(KINDS[plan.design])
+            raise ValueError(
+                f"question {question.name!r} of a {plan.design} study must be {allowed}, got {question.kind!r}"
+            )
+        checked(tables[question.name], ("listener", "item"))
+    if plan.properties:
+        checked(tables["listeners"], ("listener",))
+        for name in plan.properties:
+            if name not in tables["listeners"].columns:
+                raise TableError(f"the table of listeners has no column {name!r}, which the plan declares")
+
+
+def _findings(
+    plan: Plan,
+    question: Question,
+    table: pd.DataFrame,
+    *,
+    listeners: pd.DataFrame | None,
+    resamples: int,
+    seed: int,
+) -> Findings:
+    look = {"paired": _pairs, "ranking": _ranks, "rating": _ratings}[plan.design]
+    if question.kind == "each":
+        look = _ratings
+    elif plan.design == "paired" and question.kind == "likert":
+        look = _graded
+    parts = look(plan, question, table, resamples, seed)
+    contrasts, overall = parts["contrasts"], parts["overall"]
+    tests: tuple[Published, ...] = parts["published"]
+    n = table["listener"].nunique()
+    base = {
+        "question": question.name,
+        "kind": question.kind,
+        "counts": descriptive.counts(table),
+        "win_probabilities": {},
+        "win_intervals": {},
+        "side": None,
+        "tie": None,
+        "verdicts": published.verdicts(tests, contrasts, overall[2], parts["model"], level=plan.level),
+        "power": tuple(reached(c, plan.difference, n, level=plan.level) for c in contrasts) if plan.difference else (),
+        "properties": _properties(plan, table, listeners, parts.pop("by_group"), parts.pop("slopes", None)),
+    }
+    return Findings(**(base | parts))
+
+
+def _estimates(
+    systems: tuple[Any, ...], fit: Any, values: dict[Any, float], n: Mapping[Any, int]
+) -> tuple[Estimate, ...]:
+    return tuple(Estimate(s, values[s], fit.standard_errors[s], fit.intervals[s], int(n.get(s, 0))) for s in systems)
+
+
+def _pairs(plan: Plan, question: Question, table: pd.DataFrame, resamples: int, seed: int) -> dict[str, Any]:
+    fit = bradley_terry.fit(table, reference=plan.reference)
+    wins = descriptive.wins(table)
+    drawn = bootstrap(table, resamples=resamples, seed=seed)
+    others: dict[str, Any] = {
+        "model-based intervals (every vote independent)": bradley_terry.fit(
+            table, cluster=None, reference=plan.reference
+        ).contrasts,
+        "bootstrap by listener": _ranks_of(drawn),
+        "goodness of fit": goodness_of_fit(table),
+        "circular triads": circular_triads(table),
+        "most influential listeners": influence(table)[:MOST_INFLUENTIAL],
+        "Wilcoxon by listener": published.by_listener("choice", table),
+    }
+    notes = list(fit.notes)
+    if drawn.failed:
+        notes.append(f"{drawn.failed} of {resamples} resamples of listeners do not determine finite strengths")
+    if means.clusters_of(table) == means.BOTH:
+        others["clustered by listener and item"] = bradley_terry.fit(
+            table, cluster=("listener", "item"), reference=plan.reference
+        ).contrasts
+    return {
+        "model": "Bradley-Terry" + (" with Davidson's ties" if fit.tie else "") + ", clustered by listener",
+        "unit": "log-strength",
+        "estimates": _estimates(fit.systems, fit, fit.strengths, {s: w.n for s, w in wins.items()}),
+        "contrasts": fit.contrasts,
+        "overall": fit.all_equal,
+        "win_probabilities": fit.win_probabilities,
+        "win_intervals": fit.win_intervals,
+        "descriptive": {
+            "wins": wins,
+            "win matrix": descriptive.win_matrix(table),
+            "tie matrix": descriptive.tie_matrix(table),
+        },
+        "side": fit.side,
+        "tie": fit.tie,
+        "published": published.as_published("choice", table),
+        "assumptions": published.assumptions("choice", table),
+        "others": others,
+        "reliability": _pair_reliability(table, published.points(table)),
+        "notes": tuple(notes),
+        "by_group": (bradley_terry.fit, "strengths"),
+        "slopes": partial(interaction, table),
+    }
+
+
+def _graded(plan: Plan, question: Question, table: pd.DataFrame, resamples: int, seed: int) -> dict[str, Any]:
+    scale = (1, question.points or 5)
+    fit = means.preference_means(table, scale=scale)
+    decided = descriptive.outcomes(table, scale)
+    wins = descriptive.wins(decided)
+    others: dict[str, Any] = {
+        "Wilcoxon by listener": published.by_listener("likert", table, scale=scale),
+        "Bradley-Terry of the side preferred": bradley_terry.fit(decided, reference=plan.reference).contrasts,
+    }
+    if means.clusters_of(table) == means.BOTH:
+        others["clustered by listener and item"] = means.preference_means(
+            table, scale=scale, cluster=means.BOTH
+        ).contrasts
+    return {
+        "model": "mean graded preference, clustered by listener",
+        "unit": "points of the scale",
+        "estimates": _estimates(fit.systems, fit, fit.means, {s: w.n for s, w in wins.items()}),
+        "contrasts": fit.contrasts,
+        "overall": fit.all_equal,
+        "descriptive": {"wins": wins, "win matrix": descriptive.win_matrix(decided)},
+        "side": fit.side,
+        "published": published.as_published("likert", table, scale=scale),
+        "assumptions": published.assumptions("likert", table),
+        "others": others,
+        "reliability": _pair_reliability(table, means.left_preference(table, scale)),
+        "notes": fit.notes,
+        "by_group": (partial(means.preference_means, scale=scale), "means"),
+    }
+
+
+def _ranks(plan: Plan, question: Question, table: pd.DataFrame, resamples: int, seed: int) -> dict[str, Any]:
+    fit = rankings.fit(table, reference=plan.reference)
+    blocks = friedman(table, value="rank")
+    return {
+        "model": "Plackett-Luce, clustered by listener",
+        "unit": "log-strength",
+        "estimates": _estimates(fit.systems, fit, fit.strengths, table["system"].value_counts().to_dict()),
+        "contrasts": fit.contrasts,
+        "overall": fit.all_equal,
+        "win_probabilities": fit.win_probabilities,
+        "win_intervals": fit.win_intervals,
+        "descriptive": {"rank histogram": descriptive.rank_histogram(table)},
+        "published": published.as_published("rank", table),
+        "assumptions": published.assumptions("rank", table),
+        "others": {
+            "Friedman by listener": blocks,
+            "Nemenyi": nemenyi(blocks),
+            "Wilcoxon by listener": published.by_listener("rank", table),
+            "permutation by listener": _permutation(table, "rank", seed),
+        },
+        "reliability": _reliability(table, "rank", resamples, seed),
+        "notes": fit.notes,
+        "by_group": (rankings.fit, "strengths"),
+    }
+
+
+def _ratings(plan: Plan, question: Question, table: pd.DataFrame, resamples: int, seed: int) -> dict[str, Any]:
+    yes_no = question.kind == "each"
+    scale = (0, 1) if yes_no else (1, question.points or 6)
+    fit = means.rating_means(table, scale=scale)
+    blocks = friedman(table)
+    others: dict[str, Any] = {
+        "Friedman by listener": blocks,
+        "Nemenyi": nemenyi(blocks),
+        "Wilcoxon by listener": published.by_listener("rating", table),
+        "permutation by listener": _permutation(table, "rating", seed),
+        "bootstrap by listener and item": means.two_way_bootstrap(table, scale=scale, seed=seed),
+        "ordinal": ordinal(table, scale),
+        "GEE": gee(table, scale),
+        "mixed": mixed(table, scale),
+    }
+    clustered = " and ".join([fit.cluster] if isinstance(fit.cluster, str) else list(fit.cluster or ()))
+    return {
+        "model": f"{'share of yes' if yes_no else 'mean rating'}, clustered by {clustered}",
+        "unit": "share" if yes_no else "points of the scale",
+        "estimates": _estimates(fit.systems, fit, fit.means, table["system"].value_counts().to_dict()),
+        "contrasts": fit.contrasts,
+        "overall": fit.all_equal,
+        "descriptive": {"ratings": descriptive.spreads(table, scale)},
+        "published": published.as_published("rating", table),
+        "assumptions": published.assumptions("rating", table),
+        "others": others,
+        "reliability": _reliability(table, "rating", resamples, seed),
+        "notes": fit.notes,
+        "by_group": (partial(means.rating_means, scale=scale, cluster="listener"), "means"),
+    }
+
+
+def _ranks_of(drawn: Bootstrap) -> dict[str, Any]:
+    return {
+        "intervals (mean strength 0)": drawn.intervals,
+        "win intervals": drawn.win_intervals,
+        "ranks": drawn.ranks,
+        "best": drawn.best,
+        "failed": drawn.failed,
+    }
+
+
+def _permutation(table: pd.DataFrame, value: str, seed: int) -> dict[str, float]:
+    p, listeners = means.permutation_by_listener(table, value=value, seed=seed)
+    return {"p": p, "listeners": listeners}
+
+
+def _reliability(table: pd.DataFrame, value: str, resamples: int, seed: int) -> tuple[Reliability, ...]:
+    return (
+        krippendorff_alpha(table, value=value, resamples=resamples, seed=seed),
+        split_half(table, value=value, splits=resamples, seed=seed),
+    )
+
+
+def _pair_reliability(table: pd.DataFrame, points: np.ndarray) -> tuple[Reliability, ...]:
+    """Of the preferences within a pair of systems, turned so that the first by name stands left; units: pair x item."""
+    turned = np.array([str(a) > str(b) for a, b in zip(table["left"], table["right"], strict=True)])
+    pair = [" / ".join(sorted((str(a), str(b)))) for a, b in zip(table["left"], table["right"], strict=True)]
+    plain = table[["listener", "item"]].assign(system=pair, rating=np.where(turned, -points, points))
+    return _reliability(plain, "rating", 500, 0)
+
+
+def _properties(
+    plan: Plan,
+    table: pd.DataFrame,
+    listeners: pd.DataFrame | None,
+    by_group: tuple[Callable[..., Any], str],
+    slopes: Callable[..., Any] | None,
+) -> dict[str, Any]:
+    """Of every declared property: groups if it has few values; also a slope, if it is numeric and the model has one."""
+    found: dict[str, Any] = {}
+    fit, values = by_group
+    if listeners is None:
+        return found
+    for name in plan.properties:
+        known = listeners.dropna(subset=[name]).set_index("listener")[name]
+        present = known[known.index.isin(table["listener"])]
+        if present.nunique() < 2:
+            found[name] = "all listeners are alike in it, or unknown"
+            continue
+        if slopes is not None and _numeric(present):
+            found[f"{name}: slope"] = slopes({k: float(v) for k, v in present.items()})
+        groups = present if present.nunique() <= MOST_GROUPS else _halves(present, name)
+        if groups is not None:
+            found[name] = compare_groups(table, groups.to_dict(), fit, values)
+    return found
+
+
+def _numeric(column: pd.Series) -> bool:
+    import pandas as pd
+
+    return pd.api.types.is_numeric_dtype(column)
+
+
+def _halves(column: pd.Series, name: str) -> pd.Series | None:
+    """Above the median or not; None for what has no order."""
+    if not _numeric(column):
+        return None
+    middle = float(column.median())
+    return (column > middle).map({True: f"above {middle:g}", False: f"up to {middle:g}"})
