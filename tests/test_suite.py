@@ -85,6 +85,7 @@ def test_every_suite_of_ours_is_valid():
         ("name: human", "name: ngram", "mine.yaml: generators: the name 'ngram' is there twice"),
         ("name: human", "name: ../human", "mine.yaml: generators[1].name: '../human' cannot name a generator"),
         ("name: human", "name: reference", "mine.yaml: generators[1].name: 'reference' cannot name a generator"),
+        ("name: human", "name: prompt", "mine.yaml: generators[1].name: 'prompt' cannot name a generator"),
         ("satb", "stab", "mine.yaml: representation: no representation called 'stab'; did you mean satb?"),
         ("corpus: bach-chorales, ", "", "mine.yaml: data: give either 'corpus' or 'folder'"),
         ("{corpus: bach-chorales,", "{folder: x,", "mine.yaml: data: a folder has no splits"),
