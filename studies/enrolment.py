@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from studies.answers import cleaned_text
@@ -176,16 +176,3 @@ def _add_trials(session: Session, opened: OpenStudy, me: ParticipantRow, cells: 
         row = TrialRow(participant_id=me.id, number=number, kind=trial.kind, item=trial.item, stimuli=clips)
         row.created_at = me.created_at
         session.add(row)
-
-
-def overdue_participants(session: Session, opened: OpenStudy, simulated: bool) -> int:
-    """How many are still on their way by their state but have not been seen for longer than the lease."""
-    return (
-        session.scalar(
-            select(func.count())
-            .select_from(ParticipantRow)
-            .where(ParticipantRow.study_id == opened.id, ParticipantRow.simulated == simulated)
-            .where(ParticipantRow.state.in_(ON_THE_WAY), ParticipantRow.lease_until < opened.clock())
-        )
-        or 0
-    )

@@ -17,7 +17,7 @@ from evalkit import __version__
 from evalkit.bench.records import sources_checksum
 from evalkit.errors import UserError
 from studies.assignment import make_slots
-from studies.design import Study
+from studies.design import Study, parse_study
 from studies.manifest import Stimulus, Variant, manifest_checksum
 from studies.store import ParticipantRow, SlotRow, StimulusRow, Store, StudyRow, now
 
@@ -66,7 +66,21 @@ def open_study(store: Store, study: Study, stimuli: Sequence[Stimulus]) -> OpenS
             session.add_all(_stimulus_rows(row.id, stimuli))
         row.definition, row.definition_sha256 = study.source, _sha256(study.source)
         _provide_slots(session, row.id, study, items, simulated=False)
-        return _opened(store, session, row, study, items)
+        session.flush()
+        return _opened(session, store, row, study, items)
+
+
+def find_study(store: Store, name: str, folder: Path) -> OpenStudy:
+    """A study that was opened before, as it stands in the store; UserError if it is not there."""
+    with store.reading() as session:
+        row = session.scalar(select(StudyRow).where(StudyRow.name == name))
+        if row is None:
+            raise UserError(
+                f"no study called {name!r} in this database; it appears with evalkit study serve or simulate"
+            )
+        study = parse_study(row.definition, f"{name}.yaml", folder)
+        items = session.scalars(select(StimulusRow.item).where(StimulusRow.study_id == row.id).distinct())
+        return _opened(session, store, row, study, tuple(sorted(items)))
 
 
 def provide_simulated_slots(opened: OpenStudy, listeners: int) -> None:
@@ -93,8 +107,7 @@ def get_state(opened: OpenStudy) -> str:
         return session.get_one(StudyRow, opened.id).state
 
 
-def _opened(store: Store, session: Session, row: StudyRow, study: Study, items: tuple[str, ...]) -> OpenStudy:
-    session.flush()
+def _opened(session: Session, store: Store, row: StudyRow, study: Study, items: tuple[str, ...]) -> OpenStudy:
     rows = session.scalars(select(StimulusRow).where(StimulusRow.study_id == row.id))
     stimuli = {
         r.id: Stimulus(r.system, r.item, r.variant, r.audio, r.notes, r.sha256, r.seconds)  # type: ignore[arg-type]

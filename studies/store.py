@@ -280,12 +280,12 @@ def _engine(url: str) -> Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() == "postgresql":
         return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=40, connect_args=POSTGRESQL)
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
-        raise UserError(
-            f"--database: give a file for SQLite or postgresql://..., not {parsed.drivername}:// ({url!r:.60})"
-        )
-    if not Path(parsed.database).absolute().parent.is_dir():
-        raise UserError(f"--database: {Path(parsed.database).parent}: no such folder")
+    file = parsed.database or ""
+    if parsed.get_backend_name() != "sqlite" or not file or file.startswith((":memory:", "file:")):
+        shown = parsed.render_as_string(hide_password=True)
+        raise UserError(f"--database: give a file for SQLite, or postgresql://..., not {shown:.80}")
+    if not Path(file).absolute().parent.is_dir():
+        raise UserError(f"--database: {Path(file).parent}: no such folder")
     engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS}, max_overflow=40)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -306,8 +306,8 @@ def _begin_sqlite(connection: Connection) -> None:
 def _flush_log(engine: Engine) -> None:
     """Wait until the write-ahead log is on the disk.
 
-    With ``synchronous = FULL`` SQLite does this within each commit, while everybody waits; here the transactions of many
-    threads go on meanwhile, and one flush of the disk may serve several.
+    With ``synchronous = FULL`` SQLite does this within each commit, while everybody waits; here the transactions of
+    many threads go on meanwhile, and one flush of the disk may serve several.
     """
     try:
         log = os.open(f"{engine.url.database}-wal", os.O_RDONLY)

@@ -1,0 +1,262 @@
+"""``evalkit study``: a group whose commands are imported when called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from evalkit.errors import UserError
+
+if TYPE_CHECKING:
+    from studies.opening import OpenStudy
+
+COMMANDS = {  # in the order of use: name -> (module:command, one line)
+    "new": ("studies.new:new", "Write a commented study.yaml."),
+    "check": ("studies.check:check", "Everything that would go wrong, before anyone listens."),
+    "render": ("studies.render:render", "Make audio of equal loudness and length from the MIDI files."),
+    "serve": ("studies.serve:serve", "Let people take part, in their browsers."),
+    "invite": ("studies.cli:invite", "Make invitation codes."),
+    "status": ("studies.cli:status", "Who came, how balanced it is, what looks odd."),
+    "simulate": ("studies.cli:simulate", "Let simulated listeners with known strengths take part."),
+    "export": ("studies.cli:export", "Write the records as CSV and Parquet with a codebook."),
+    "analyze": ("studies.analyze:analyze", "Statistics, figures and the report."),
+    "power": ("studies.power:power", "How many listeners it takes for which difference."),
+    "pause": ("studies.cli:pause", "Take nobody new; who is on their way may go on."),
+    "close": ("studies.cli:close", "Take no more answers."),
+    "reopen": ("studies.cli:reopen", "Take participants again."),
+    "erase": ("studies.cli:erase", "Remove a person's rows, or what identifies anybody after the retention date."),
+}
+
+
+class StudyGroup(click.Group):
+    """Lists the commands whose modules are there, and imports only the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name, (target, _) in COMMANDS.items() if find_spec(target.partition(":")[0])]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
+            from evalkit.registry import did_you_mean
+
+            raise UserError(f"study has no command {args[0]!r}{did_you_mean(args[0], self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=StudyGroup)
+def study() -> None:
+    """Make, serve and analyse a blinded, balanced listening study.
+
+    \b
+    Example:
+      evalkit study new my-study --example inpainting
+      evalkit study render my-study
+      evalkit study serve my-study
+    """
+
+
+def study_folder(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument DIR and the option --database, which all commands on a study's records share."""
+    folder = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+    database = click.option("--database", help="SQLite file or postgresql://...  [default: DIR/study.sqlite]")
+    return folder(database(command))
+
+
+def database_url(folder: Path, database: str | None) -> str:
+    """The database of a study's folder."""
+    return database if database is not None else str((folder if folder.is_dir() else folder.parent) / "study.sqlite")
+
+
+def opened_before(folder: Path, database: str | None) -> OpenStudy:
+    """The study of a folder as it stands in its database."""
+    from studies.design import load_study
+    from studies.opening import find_study
+    from studies.store import open_store
+
+    definition = load_study(folder)
+    url = database_url(folder, database)
+    if "://" not in url and not Path(url).is_file():
+        raise UserError(f"{url}: no such database; it appears with evalkit study serve or simulate")
+    return find_study(open_store(url), definition.name, definition.folder)
+
+
+@click.command()
+@study_folder
+@click.option("--simulated", is_flag=True, help="Look at the simulated listeners.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(folder: Path, database: str | None, simulated: bool, as_json: bool) -> None:
+    """Show how a study is getting on, without its outcome.
+
+    \b
+    Example:
+      evalkit study status my-study
+    """
+    from dataclasses import asdict
+
+    from evalkit.results import to_json
+    from studies.progress import progress
+
+    found = progress(opened_before(folder, database), simulated=simulated)
+    if as_json:
+        click.echo(to_json(asdict(found)), nl=False)
+        return
+    came = ", ".join(f"{number} {state}" for state, number in sorted(found.participants.items())) or "nobody yet"
+    click.echo(f"study         {found.state}{' (simulated listeners)' if simulated else ''}")
+    click.echo(f"participants  {came}")
+    click.echo(f"places        {found.places_taken} of {found.places} taken")
+    click.echo(f"ratings       {found.ratings} of {found.target}")
+    balance = ", ".join(f"{thing} {difference}" for thing, difference in found.imbalance.items())
+    click.echo(f"balance       largest minus smallest count: {balance}")
+    if found.median_minutes is not None:
+        click.echo(f"median time   {found.median_minutes:.1f} min per participant")
+    if found.median_seconds is not None:
+        click.echo(f"              {found.median_seconds:.1f} s per answer")
+    for flag, number in found.flags.items():
+        click.echo(f"flag          {number} participants: {flag}")
+
+
+@click.command()
+@study_folder
+@click.option("--listeners", type=click.IntRange(1, 100_000), default=20, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--strength", "strengths", multiple=True, metavar="SYSTEM=LOGITS", help="Default: spread from -1 to 1.")
+def simulate(folder: Path, database: str | None, listeners: int, seed: int, strengths: tuple[str, ...]) -> None:
+    """Let simulated listeners take part, from consent to completion; their rows say so for ever.
+
+    \b
+    Example:
+      evalkit study simulate my-study --listeners 40 --strength real=1.5
+      evalkit study export my-study --simulated --out dry-run
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from studies.design import load_study
+    from studies.manifest import read_manifest
+    from studies.opening import open_study
+    from studies.simulate import default_truth
+    from studies.simulate import simulate as take_part
+    from studies.store import open_store
+
+    definition = load_study(folder)
+    truth = default_truth(definition, dict(map(_strength, strengths)))
+    opened = open_study(open_store(database_url(folder, database)), definition, read_manifest(definition.folder))
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("listening", total=listeners)
+        take_part(opened, truth, listeners=listeners, seed=seed, done=lambda: bar.advance(task))
+    known = ", ".join(f"{system} {value:+.2f}" for system, value in truth.strengths.items())
+    click.echo(f"{listeners} simulated listeners took part; strengths in logits: {known}; left side {truth.side:+.2f}")
+
+
+def _strength(option: str) -> tuple[str, float]:
+    import math
+
+    system, _, value = option.rpartition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not system or not math.isfinite(number):
+        raise UserError(f"--strength: {option!r} is not SYSTEM=LOGITS, such as real=1.5")
+    return system, number
+
+
+@click.command()
+@study_folder
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write.  [default: DIR/export]")
+@click.option("--simulated", is_flag=True, help="The simulated listeners instead of people.")
+@click.option("--texts", is_flag=True, help="With comments and other free text, which may identify people.")
+def export(folder: Path, database: str | None, out: Path | None, simulated: bool, texts: bool) -> None:
+    """Write the records as CSV and Parquet, pseudonymous, with a codebook.
+
+    \b
+    Example:
+      evalkit study export my-study --out records
+    """
+    from studies.export import export as write
+
+    opened = opened_before(folder, database)
+    out = out if out is not None else opened.study.folder / "export"
+    tables = write(opened, out, simulated=simulated, texts=texts)
+    for name, table in tables.items():
+        click.echo(f"{out / name}.csv  {len(table)} rows")
+
+
+@click.command()
+@study_folder
+@click.option("--participant", metavar="ID", help="The participant's code, as in the export.")
+@click.option("--expired", is_flag=True, help="What identifies anybody, if the study's retention date has passed.")
+def erase(folder: Path, database: str | None, participant: str | None, expired: bool) -> None:
+    """Remove a person's rows on their request; their place goes to the next who comes.
+
+    \b
+    Example:
+      evalkit study erase my-study --participant p-0123456789ab
+      evalkit study erase my-study --expired
+    """
+    from studies import erasure
+    from studies.store import now
+
+    if (participant is None) == (not expired):
+        raise UserError("study erase: give either --participant ID or --expired")
+    opened = opened_before(folder, database)
+    if participant is not None:
+        erasure.erase(opened, participant)
+        click.echo(f"{participant}: erased")
+        return
+    number = erasure.erase_expired(opened, now().date())
+    click.echo(
+        f"{number} participants: external ids, free texts and links erased (retention: {opened.study.retention})"
+    )
+
+
+@click.command()
+@study_folder
+@click.option("--number", type=click.IntRange(1, 10_000), default=10, show_default=True)
+def invite(folder: Path, database: str | None, number: int) -> None:
+    """Print new invitation codes, one a line; the database keeps only what recognises them.
+
+    \b
+    Example:
+      evalkit study invite my-study --number 30 > codes.txt
+    """
+    from studies.enrolment import invite as make
+
+    opened = opened_before(folder, database)
+    if opened.study.recruitment.kind != "invitation":
+        raise UserError("study.yaml: recruitment.kind is not invitation, so that codes would not be asked for")
+    click.echo("\n".join(make(opened, number)))
+
+
+def _state_command(name: str, state: Any, sentence: str) -> click.Command:
+    @click.command(name, help=f"{sentence}\n\n\b\nExample:\n  evalkit study {name} my-study")
+    @study_folder
+    def command(folder: Path, database: str | None) -> None:
+        from studies.opening import set_state
+
+        set_state(opened_before(folder, database), state)
+        click.echo(f"the study is {state}")
+
+    return command
+
+
+pause = _state_command("pause", "paused", "Take nobody new; who is on their way may go on.")
+close = _state_command("close", "closed", "Take no more participants and no more answers.")
+reopen = _state_command("reopen", "open", "Take participants again.")

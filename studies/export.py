@@ -1,0 +1,283 @@
+"""A study's records as tables: CSV, Parquet and a codebook, without anything that leads to a person.
+
+    answers_QUESTION   the ratings, as ``studies.analysis`` takes them (without practice and catch trials)
+    trials             every answer with what screening needs: time, share heard, catch trials passed
+    participants       every participant with background, sound and state
+    texts              comments and free answers, only where they are asked for
+    codebook.json      what every column means; study.yaml and registration.json: what was planned
+
+People and simulated listeners are never in the same export.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from evalkit import __version__
+from evalkit.results import to_json, write_atomically
+from studies.design import Question, Study
+from studies.manifest import Stimulus
+from studies.opening import OpenStudy
+from studies.questionnaires import gold_msi_training
+from studies.store import EventRow, FreeTextRow, PageRow, ParticipantRow, ResponseRow, StudyRow, TrialRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CODEBOOK = {
+    "listener": "pseudonym of the participant",
+    "simulated": "true for simulated listeners",
+    "state": "how far the participant has come: finished, or where they are or left",
+    "item": "the piece, by the name of its file",
+    "system": "the system that made the excerpt",
+    "left": "system of the excerpt presented first (A)",
+    "right": "system of the excerpt presented second (B)",
+    "outcome": "which excerpt was chosen: left, right, or tie for no preference",
+    "rating": "paired studies: 1 (clearly the left) to the highest point (clearly the right); else 1 (lowest) and up",
+    "rank": "1 is best",
+    "yes": "the answer to the question about this excerpt",
+    "question": "name of the question",
+    "kind": "main; practice; identical or degraded: catch trials",
+    "answer": "the answer as text; lists are in the order presented",
+    "trial": "number of the trial in the participant's order, from 0",
+    "position": "number of the answer in the order in which the participant gave them, from 1",
+    "seconds": "from the first showing of the page to the answer",
+    "heard": "share of the excerpts that was heard, of the one heard least",
+    "catch_passed": "catch trials: degraded excerpt not preferred, identical ones called alike; empty if undefined",
+    "plays": "how often the player was started on the page",
+    "focus_lost": "how often the page lost the focus",
+    "language": "language of the texts",
+    "piano_roll": "whether piano rolls were shown",
+    "source": "how the participant came in",
+    "minutes": "from enrolment to completion",
+    "volume_set": "whether the participant said to have set the volume",
+    "headphone_check": "which headphone check was taken",
+    "headphones_correct": "share of its trials that were right",
+    "listening_with": "what the participant said to listen with",
+    "gold_msi_training": "Gold-MSI Musical Training, 7 to 49",
+    "field": "which text: the comment, or the background question",
+    "words": "the text",
+}  # fmt: skip
+
+
+class Answer(NamedTuple):
+    """One stored answer and what it is about."""
+
+    response: ResponseRow
+    page: PageRow
+    trial: TrialRow
+    person: ParticipantRow
+    position: int  # in the order in which the person answered, from 1
+
+
+def export(opened: OpenStudy, folder: Path, *, simulated: bool = False, texts: bool = False) -> dict[str, pd.DataFrame]:
+    """Write the tables into a folder, and return them by name."""
+    tables = make_tables(opened, simulated=simulated, texts=texts)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        write_atomically(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+        table.to_parquet(folder / f"{name}.parquet", index=False)
+    codebook = {name: {column: _meaning(opened, column) for column in table} for name, table in tables.items()}
+    write_atomically(folder / "codebook.json", to_json(codebook))
+    write_atomically(folder / "study.yaml", opened.study.source)
+    write_atomically(folder / "registration.json", to_json(registration(opened)))
+    return tables
+
+
+def make_tables(opened: OpenStudy, *, simulated: bool = False, texts: bool = False) -> dict[str, pd.DataFrame]:
+    """The tables by name, of people or of simulated listeners."""
+    import pandas as pd
+
+    with opened.store.reading() as session:
+        answers = read_answers(session, opened, simulated)
+        counted = _event_counts(session, opened)
+        people = session.scalars(
+            select(ParticipantRow)
+            .where(ParticipantRow.study_id == opened.id, ParticipantRow.simulated == simulated)
+            .order_by(ParticipantRow.id)
+        )
+        participants = [_participant(opened.study, me) for me in people]
+        words = _texts(session, opened, simulated) if texts else []
+    tables = {}
+    for question in opened.study.questions:
+        rows = [row for a in answers if a.trial.kind == "main" for row in _rows(opened, question, a)]
+        tables[f"answers_{question.name}"] = pd.DataFrame(rows, columns=_answer_columns(opened.study, question))
+    columns = ["listener", "state", "simulated", "trial", "kind", "item", "question", "position", "answer", "seconds",
+               "heard", "catch_passed", "plays", "focus_lost"]  # fmt: skip
+    tables["trials"] = pd.DataFrame(_trials(opened, answers, counted), columns=columns)
+    tables["participants"] = pd.DataFrame(participants)
+    if texts:
+        tables["texts"] = pd.DataFrame(words, columns=["listener", "field", "words"])
+    return tables
+
+
+def registration(opened: OpenStudy) -> dict[str, Any]:
+    """What was fixed when the study was opened, and what has changed in the study file since."""
+    with opened.store.reading() as session:
+        row = session.get_one(StudyRow, opened.id)
+        return {
+            "study": row.name,
+            "registration_sha256": row.registration,  # of study file, stimuli and code, when the study was opened
+            "opened_at": row.created_at.isoformat(),
+            "opened_by_version": row.app_version,
+            "study_file_sha256": row.definition_sha256,
+            "design_sha256": row.fingerprint,
+            "stimuli_sha256": row.stimuli_sha256,
+            "exported_by_version": __version__,
+        }
+
+
+def read_answers(session: Session, opened: OpenStudy, simulated: bool) -> list[Answer]:
+    """All answers of a study, participant after participant, in the order in which they were given."""
+    found = session.execute(
+        select(ResponseRow, PageRow, TrialRow, ParticipantRow)
+        .join(PageRow, PageRow.id == ResponseRow.page_id)
+        .join(TrialRow, TrialRow.id == ResponseRow.trial_id)
+        .join(ParticipantRow, ParticipantRow.id == TrialRow.participant_id)
+        .where(ParticipantRow.study_id == opened.id, ParticipantRow.simulated == simulated)
+        .order_by(ParticipantRow.id, ResponseRow.id)
+    )
+    position: Counter[int] = Counter()
+    answers = []
+    for response, page, trial, person in found:
+        position[person.id] += 1
+        answers.append(Answer(response, page, trial, person, position[person.id]))
+    return answers
+
+
+def catch_passed(opened: OpenStudy, answer: Answer) -> bool | None:
+    """Whether a catch trial was answered as by somebody attentive; None for other trials, and where one cannot say."""
+    question, value = opened.study.question(answer.response.question), answer.response.value
+    middle = (opened.study.points(question) + 1) / 2
+    clips = _clips(opened, answer.trial)
+    if answer.trial.kind == "identical":
+        if question.kind == "choice":
+            return value == "tie" if question.ties else None
+        return abs(value - middle) < 1
+    if answer.trial.kind != "degraded":
+        return None
+    spoilt = [clip.variant for clip in clips].index("degraded")
+    if question.kind == "choice":
+        return value == ("right", "left")[spoilt]
+    if question.kind == "each":
+        return not value[spoilt]
+    if question.kind == "rank":
+        return value[spoilt] == len(clips)
+    low_is_right = opened.study.design == "rating" or spoilt == 1
+    return value < middle if low_is_right else value > middle
+
+
+def _clips(opened: OpenStudy, trial: TrialRow) -> list[Stimulus]:
+    return [opened.stimuli[stimulus] for stimulus in trial.stimuli]
+
+
+def _answer_columns(study: Study, question: Question) -> list[str]:
+    about = ["left", "right"] if study.design == "paired" else ["system"]
+    value = {"choice": "outcome", "likert": "rating", "rank": "rank", "each": "yes"}[question.kind]
+    return ["listener", "item", *about, value, "position", "seconds", "state", "simulated"]
+
+
+def _rows(opened: OpenStudy, question: Question, answer: Answer) -> Iterator[dict[str, Any]]:
+    """The rows of an answer in the table of its question."""
+    response, _, trial, me, position = answer
+    if response.question != question.name:
+        return
+    systems = [clip.system for clip in _clips(opened, trial)]
+    about, value = _answer_columns(opened.study, question)[2:-5], _answer_columns(opened.study, question)[-5]
+    shared = {"listener": me.code, "item": trial.item, "position": position, "seconds": response.seconds}
+    shared |= {"state": me.state, "simulated": me.simulated}
+    if question.kind in ("choice", "likert"):
+        yield shared | dict(zip(about, systems, strict=True)) | {value: response.value}
+    else:
+        for system, given in zip(systems, response.value, strict=True):
+            yield shared | {"system": system, value: given}
+
+
+def _trials(
+    opened: OpenStudy, answers: list[Answer], counted: Counter[tuple[int, int, str]]
+) -> Iterator[dict[str, Any]]:
+    for answer in answers:
+        response, page, trial, me, position = answer
+        yield {
+            "listener": me.code,
+            "state": me.state,
+            "simulated": me.simulated,
+            "trial": trial.number,
+            "kind": trial.kind,
+            "item": trial.item,
+            "question": response.question,
+            "position": position,
+            "answer": str(response.value),
+            "seconds": response.seconds,
+            "heard": min(response.heard, default=math.nan),
+            "catch_passed": catch_passed(opened, answer),
+            "plays": counted[trial.id, page.pass_number, "play"],
+            "focus_lost": counted[trial.id, page.pass_number, "focus_lost"],
+        }
+
+
+def _event_counts(session: Session, opened: OpenStudy) -> Counter[tuple[int, int, str]]:
+    """(trial, pass, kind of event) -> how often."""
+    found = session.execute(
+        select(PageRow.trial_id, PageRow.pass_number, EventRow.kind)
+        .join(PageRow, PageRow.id == EventRow.page_id)
+        .join(TrialRow, TrialRow.id == PageRow.trial_id)
+        .join(ParticipantRow, ParticipantRow.id == TrialRow.participant_id)
+        .where(ParticipantRow.study_id == opened.id, EventRow.kind.in_(("play", "focus_lost")))
+    )
+    return Counter((trial, pass_number, kind) for trial, pass_number, kind in found)
+
+
+def _participant(study: Study, me: ParticipantRow) -> dict[str, Any]:
+    background, sound = me.background or {}, me.sound or {}
+    headphones = sound.get("headphones") or {}
+    minutes = math.nan if me.finished_at is None else (me.finished_at - me.created_at) / dt.timedelta(minutes=1)
+    row = {
+        "listener": me.code,
+        "simulated": me.simulated,
+        "state": me.state,
+        "source": me.source,
+        "language": me.language,
+        "piano_roll": me.piano_roll,
+        "minutes": minutes,
+        "volume_set": sound.get("volume_set"),
+        "headphone_check": headphones.get("check"),
+        "headphones_correct": headphones["correct"] / headphones["trials"] if headphones else math.nan,
+        "listening_with": sound.get("listening_with"),
+    }
+    for question in study.background:
+        if question.kind == "text":
+            continue
+        answer = background.get(question.name)
+        row[question.name] = answer
+        if question.kind == "choice" and answer is not None:
+            row[question.name] = study.localised(question.choices[answer], study.languages[0])
+    if any(question.questionnaire == "gold_msi_training" for question in study.background):
+        row["gold_msi_training"] = gold_msi_training(background)
+    return row
+
+
+def _texts(session: Session, opened: OpenStudy, simulated: bool) -> list[tuple[str, str, str]]:
+    found = session.execute(
+        select(ParticipantRow.code, FreeTextRow.field, FreeTextRow.words)
+        .join(ParticipantRow, ParticipantRow.id == FreeTextRow.participant_id)
+        .where(ParticipantRow.study_id == opened.id, ParticipantRow.simulated == simulated)
+        .order_by(FreeTextRow.id)
+    )
+    return [(code, field, words) for code, field, words in found]
+
+
+def _meaning(opened: OpenStudy, column: str) -> str:
+    if column in CODEBOOK:
+        return CODEBOOK[column]
+    question = next(question for question in opened.study.background if question.name == column)
+    scoring = "; raw, scoring: none" if question.questionnaire == "omsi" else ""
+    return f"background: {opened.study.localised(question.text, opened.study.languages[0])}{scoring}"
