@@ -203,10 +203,35 @@ def test_estimates_are_the_definitions_on_the_pooled_cells(variant: str) -> None
         assert ("pieces" in e.settings) == (name == "cramers_v_pitch")
         if name.endswith("_p"):
             assert e.replicates is None
-            assert all(map(math.isnan, e.ci95))
+            assert math.isnan(e.ci95[0]) != (e.variant == "published")
         else:
             assert 0 <= e.ci95[0] <= e.value <= e.ci95[1]
             assert e.ci95[0] < e.ci95[1]
+
+
+@pytest.mark.parametrize("pitches", [1, 7, 46])
+def test_the_p_of_a_statistic_is_that_of_scipys_exact_test(pitches: int) -> None:
+    heights = np.arange(pitches, dtype=float)
+    for apart in range(pitches + 1):
+        test = stats.ks_2samp(heights, heights + apart - 0.5 * (apart > 0), method="exact")
+        assert test.statistic == pytest.approx(apart / pitches)
+        assert m._p_of_heights(apart / pitches, pitches) == pytest.approx(test.pvalue, rel=1e-9)
+    assert m._p_of_heights(0.5 / pitches, pitches) == m._p_of_heights(1 / pitches, pitches)  # no value lies between
+
+
+def test_the_published_p_has_the_interval_of_its_statistic() -> None:
+    """By hand: of 46 pitches, a statistic of 6/46 has p 0.83 and one of 8/46 has 0.49, as ES-Net Table 3 prints."""
+    assert m._p_of_heights(6 / 46, 46) == pytest.approx(0.83, abs=0.006)
+    assert m._p_of_heights(8 / 46, 46) == pytest.approx(0.49, abs=0.006)
+    rng = np.random.default_rng(5)
+    ours, theirs = pieces_around(58, 30, rng), pieces_around(60, 40, rng)
+    found = {e.metric: e for e in m.estimate(table_of(ours), table_of(theirs), variant="published")}
+    occurring = int(((ours.sum(axis=0) > 0) | (theirs.sum(axis=0) > 0)).sum())
+    low, high = found["ks_pitch"].ci95
+    p = found["ks_pitch_p"]
+    assert p.ci95 == (m._p_of_heights(high, occurring), m._p_of_heights(low, occurring))
+    assert p.ci95[0] <= p.value <= p.ci95[1]
+    assert p.ci95[0] < p.ci95[1]
 
 
 def test_a_set_is_at_distance_zero_of_itself_and_paired_with_itself() -> None:
