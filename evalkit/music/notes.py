@@ -79,6 +79,11 @@ def note_array(
     return notes[np.lexsort((notes["track"], notes["pitch"], notes["onset"]))]
 
 
+def percussion(piece: Piece) -> NDArray[np.bool_]:
+    """Which notes are strokes of the percussion channel: bool, (notes,)."""
+    return np.array([track.is_drum for track in piece.tracks], bool)[piece.notes["track"]]
+
+
 def quantise(piece: Piece, steps_per_quarter: int = STEPS_PER_QUARTER) -> Piece:
     """The piece on a coarser (or equal, or finer) grid: one tick per step.
 
@@ -143,6 +148,7 @@ def whole_bars(piece: Piece) -> Piece:
 def cut(piece: Piece, start: int, stop: int) -> Piece:
     """The ticks ``[start, stop)`` as a piece of its own that begins at tick 0; notes are cut at both ends.
 
+    A drum is struck, not held: a stroke before ``start`` is gone, however long it sounds.
     The tempo and the time signature in force at ``start`` hold from tick 0 on, where a bar begins. ``stop`` may lie
     after the end: then silence follows. ValueError unless ``0 <= start <= stop``.
     """
@@ -152,7 +158,7 @@ def cut(piece: Piece, start: int, stop: int) -> Piece:
         return piece
     onset = np.maximum(piece.notes["onset"], start)
     offset = np.minimum(piece.notes["onset"] + piece.notes["duration"], stop)
-    kept = offset > onset
+    kept = (offset > onset) & ~(percussion(piece) & (piece.notes["onset"] < start))
     notes = piece.notes[kept]
     return replace(
         piece,
