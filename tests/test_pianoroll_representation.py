@@ -12,6 +12,7 @@ from evalkit.music import pianoroll
 from evalkit.music.midi import parse_midi
 from evalkit.music.notes import Piece, Tempo, TimeSignature, Track, note_array, quantise
 from evalkit.music.representations import REPRESENTATIONS
+from generators.rules.exercises import exercise
 
 EXAMPLES = settings(max_examples=100, deadline=None)
 ROLLS = hnp.arrays(np.bool_, st.tuples(st.integers(0, 12), st.just(128)), elements=st.booleans(), fill=st.just(False))
@@ -175,11 +176,37 @@ def test_rolls_agree_with_pypianoroll_on_real_files(pypianoroll, nottingham):
 
 @pytest.mark.parametrize("representation", REPRESENTATIONS.values(), ids=REPRESENTATIONS)
 def test_every_representation_says_a_piece_of_its_own_and_a_silent_one(representation):
-    piece = piece_of((0, 2, 60, 0), (2, 3, 64, 0), (2, 1, 55, 0), end=8)
-    array = representation.encode(piece)
-    assert len(array) == 8
+    array = exercise(np.random.default_rng(0), 32, (0, 127), representation)
+    assert len(array) == 32
     again = representation.decode(array, "again")
-    assert (again.name, again.end, again.ticks_per_quarter) == ("again", 8, representation.steps_per_quarter)
-    assert (pianoroll.encode(again) == pianoroll.encode(piece)).all()
+    assert (again.name, again.end, again.ticks_per_quarter) == ("again", 32, representation.steps_per_quarter)
+    assert len(again.notes) > 10
     assert (representation.encode(again) == array).all()
-    assert representation.encode(piece_of(end=0)).shape == (0, array.shape[1])
+    silent = representation.encode(piece_of(end=0))
+    assert (silent.shape, silent.dtype) == ((0, *array.shape[1:]), array.dtype)
+    assert len(representation.decode(silent, "").notes) == 0
+
+
+@pytest.mark.parametrize("name", ["pianoroll", "satb"])
+def test_representations_of_several_voices_say_which_pitches_sound(name):
+    piece = piece_of((0, 2, 60, 0), (2, 3, 64, 0), (2, 1, 55, 0), end=8)
+    again = REPRESENTATIONS[name].decode(REPRESENTATIONS[name].encode(piece), "again")
+    assert (pianoroll.encode(again) == pianoroll.encode(piece)).all()
+
+
+@pytest.mark.parametrize(
+    "representation", [r for r in REPRESENTATIONS.values() if r.vocabularies], ids=lambda r: r.name
+)
+def test_tokens_are_in_the_vocabulary_of_their_column(representation):
+    array = exercise(np.random.default_rng(1), 48, (0, 127), representation)
+    columns = array.reshape(len(array), -1).T
+    assert len(columns) == representation.tokens_per_step == len(representation.vocabularies)
+    for column, vocabulary in zip(columns, representation.vocabularies, strict=True):
+        assert set(column.tolist()) <= set(vocabulary)
+        for edge, outside in ((vocabulary[0], vocabulary[0] - 1), (vocabulary[-1], vocabulary[-1] + 1)):
+            column[:] = edge
+            representation.decode(array, "")
+            column[:] = outside
+            with pytest.raises(ValueError, match="not"):
+                representation.decode(array, "")
+            column[:] = edge

@@ -106,8 +106,7 @@ def _chunks(total: int, size: int, shape: tuple[int, ...]) -> Iterator[tuple[NDA
 
 def _ask(generator: ScoresMasked, pieces: Any, mask: NDArray[np.bool_], cells: NDArray[np.int64]) -> Any:
     """The log-probabilities of one cell of each piece, ``(pieces, tokens)``; what it is given is its own to spoil."""
-    tokens = REPRESENTATIONS["satb"].vocabulary
-    assert tokens is not None
+    tokens = REPRESENTATIONS["satb"].vocabularies[0]  # of every voice
     answer = np.asarray(generator.masked_log_probs(pieces.copy(), mask.copy(), cells), np.float64)
     wanted = len(pieces), 1, len(tokens)
     if answer.shape != wanted:

@@ -22,6 +22,7 @@ from evalkit.music.notes import (
     Track,
     bar_starts,
     note_array,
+    percussion,
     quantise,
 )
 
@@ -30,14 +31,13 @@ if TYPE_CHECKING:
 
 BoolRoll = NDArray[np.bool_]  # (steps, 128)
 PITCHES = 128
+SILENCE = -1  # in arrays of pitches
 
 
 def encode(piece: Piece, steps_per_quarter: int = STEPS_PER_QUARTER) -> BoolRoll:
     """The roll of all pitched tracks, as long as the piece: bool, (steps, 128)."""
     piece = quantise(piece, steps_per_quarter)
-    drums = [i for i, track in enumerate(piece.tracks) if track.is_drum]
-    notes = piece.notes[~np.isin(piece.notes["track"], drums)] if drums else piece.notes
-    return roll_of_notes(notes, piece.end)
+    return roll_of_notes(piece.notes[~percussion(piece)], piece.end)
 
 
 def decode(roll: BoolRoll, name: str = "", steps_per_quarter: int = STEPS_PER_QUARTER) -> Piece:
@@ -77,6 +77,12 @@ def roll_of_notes(notes: NoteArray, steps: int) -> BoolRoll:
     step_in_note = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
     roll.reshape(-1)[np.repeat(first_cell, length) + PITCHES * step_in_note] = True
     return roll
+
+
+def highest(roll: BoolRoll) -> NDArray[np.int16]:
+    """The highest pitch of each step, -1 where none sounds: (steps,)."""
+    top = PITCHES - 1 - np.argmax(roll[:, ::-1], axis=1)
+    return np.where(roll.any(axis=1), top, SILENCE).astype(np.int16)
 
 
 def runs(on: BoolRoll) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from evalkit.music import pianoroll, satb
+from evalkit.music import drums, melody, pianoroll, satb, trio
 from evalkit.music.notes import Piece
 
 
@@ -25,8 +25,12 @@ class Representation:
     steps_per_quarter: int
     encode: Callable[[Piece], NDArray[Any]]  # ValueError where the piece cannot be said in it
     decode: Callable[[NDArray[Any], str], Piece]
-    tokens_per_step: int | None = None  # of the array read row by row; None: its cells are no tokens
-    vocabulary: range | None = None  # of the tokens, where there are any
+    vocabularies: tuple[range, ...] = ()  # of each token of a step, in the array's order; none: its cells are no tokens
+
+    @property
+    def tokens_per_step(self) -> int | None:
+        """Of the array read row by row; None where its cells are no tokens."""
+        return len(self.vocabularies) or None
 
 
 REPRESENTATIONS: dict[str, Representation] = {
@@ -39,8 +43,31 @@ REPRESENTATIONS: dict[str, Representation] = {
             4,
             satb.encode,
             satb.decode,
-            tokens_per_step=4,
-            vocabulary=range(satb.SILENCE, pianoroll.PITCHES),
+            (range(satb.SILENCE, pianoroll.PITCHES),) * len(satb.VOICES),
+        ),
+        Representation(
+            "melody",
+            "(steps,) int16, a pitch, 128 for note-off or 129 for no event",
+            4,
+            melody.encode,
+            melody.decode,
+            (range(melody.TOKENS),),
+        ),
+        Representation(
+            "drums",
+            "(steps,) int16, a bit for each of nine drums",
+            4,
+            drums.encode,
+            drums.decode,
+            (range(drums.TOKENS),),
+        ),
+        Representation(
+            "trio",
+            "(steps, 3) int16, tokens of melody, bass and drums",
+            4,
+            trio.encode,
+            trio.decode,
+            (range(melody.TOKENS), range(melody.TOKENS), range(drums.TOKENS)),
         ),
     )
 }

@@ -19,7 +19,7 @@ from evalkit.music.notes import STEPS_PER_QUARTER, Piece, Track, note_array, qua
 Voices = NDArray[np.int16]  # (steps, 4), -1 or 0..127
 
 VOICES = ("Soprano", "Alto", "Tenor", "Bass")
-SILENCE = -1
+SILENCE = pianoroll.SILENCE
 CHOIR_AAHS = 52  # General MIDI program, counted from 0
 
 
@@ -38,7 +38,7 @@ def encode(piece: Piece) -> Voices:
     voices = np.full((piece.end, len(VOICES)), SILENCE, np.int16)
     for track, voice in voice_of_track.items():
         roll = pianoroll.roll_of_notes(piece.notes[piece.notes["track"] == track], piece.end)
-        voices[:, voice] = _highest(roll)
+        voices[:, voice] = pianoroll.highest(roll)
     return voices
 
 
@@ -65,10 +65,10 @@ def soprano(piece: Piece) -> NDArray[np.int16]:
     piece = quantise(piece, STEPS_PER_QUARTER)
     voice_of_track = _voices_of_tracks(piece)
     if voice_of_track is None:
-        return _highest(pianoroll.encode(piece))
+        return pianoroll.highest(pianoroll.encode(piece))
     sopranos = [track for track, voice in voice_of_track.items() if voice == 0]
     sung = piece.notes[np.isin(piece.notes["track"], sopranos)]
-    return _highest(pianoroll.roll_of_notes(sung, piece.end))
+    return pianoroll.highest(pianoroll.roll_of_notes(sung, piece.end))
 
 
 def to_roll(voices: Voices) -> pianoroll.BoolRoll:
@@ -111,15 +111,9 @@ def _from_the_top(roll: pianoroll.BoolRoll, name: str) -> Voices:
         )
     voices = np.full((len(roll), len(VOICES)), SILENCE, np.int16)
     for voice in range(len(VOICES)):
-        voices[:, voice] = _highest(roll)
+        voices[:, voice] = pianoroll.highest(roll)
         roll[np.arange(len(roll)), voices[:, voice]] = False  # -1 clears pitch 127, which is silent then
     return voices
-
-
-def _highest(roll: pianoroll.BoolRoll) -> Voices:
-    """The highest pitch of each step, -1 where none sounds."""
-    highest = pianoroll.PITCHES - 1 - np.argmax(roll[:, ::-1], axis=1)
-    return np.where(roll.any(axis=1), highest, SILENCE).astype(np.int16)
 
 
 def _notes_of_voice(voice: NDArray[np.int16]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

@@ -99,9 +99,7 @@ def masked_leak(subject: Subject, capability: str) -> str:
 def _masked(subject: Subject, capability: str) -> tuple[Question, tuple[int, ...]]:
     """The question, and the shape of its answer."""
     (question,) = subject.questions(capability)
-    vocabulary = subject.representation.vocabulary
-    assert vocabulary is not None  # who has no tokens is not asked
-    return question, (*question.inputs[2].shape[:2], len(vocabulary))
+    return question, (*question.inputs[2].shape[:2], len(subject.representation.vocabularies[0]))
 
 
 def _masked_scores(subject: Subject, capability: str) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.music import satb
+from evalkit.music import drums, melody, satb, trio
 from evalkit.music.notes import Piece
 from evalkit.music.representations import Representation
 
@@ -32,8 +32,27 @@ def walk(rng: np.random.Generator, steps: int, pitch_range: tuple[int, int]) -> 
     return satb.decode(voices, "a walk")
 
 
-def encoded(piece: Piece, representation: Representation) -> NDArray[Any]:
-    """The piece in the representation, its first voice alone where it cannot say more."""
+def band(rng: np.random.Generator, steps: int, pitch_range: tuple[int, int]) -> Piece:
+    """The first and the last of those voices as melody and bass, some of their notes struck again, and drums."""
+    voices = satb.encode(walk(rng, steps, pitch_range))[:, [0, 3]]
+    again = rng.random(voices.shape) < 0.1
+    tokens = np.empty((steps, 3), np.int16)
+    for column, voice in enumerate(voices.T):
+        begins = np.diff(voice, prepend=np.int16(satb.SILENCE)) != 0
+        said = np.where(voice == satb.SILENCE, melody.NOTE_OFF, voice)
+        tokens[:, column] = np.where(begins | (again[:, column] & (voice != satb.SILENCE)), said, melody.NO_EVENT)
+    strokes = rng.random((steps, len(drums.KIT))) < 0.15
+    tokens[:, 2] = strokes @ (1 << np.arange(len(drums.KIT)))
+    return trio.decode(tokens, "a band")
+
+
+def exercise(
+    rng: np.random.Generator, steps: int, pitch_range: tuple[int, int], representation: Representation
+) -> NDArray[Any]:
+    """Music in the representation: a band where the band's is one, else a walk, or its first voice if that is all."""
+    if representation.name in ("melody", "drums", "trio"):
+        return representation.encode(band(rng, steps, pitch_range))
+    piece = walk(rng, steps, pitch_range)
     try:
         return representation.encode(piece)
     except ValueError:

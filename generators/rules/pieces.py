@@ -8,7 +8,7 @@ import numpy as np
 
 from evalkit.bench.tasks.pieces import checked_pieces
 from evalkit.errors import UserError
-from evalkit.music.notes import NOTE, Piece
+from evalkit.music.notes import NOTE, Piece, percussion
 from generators.rules.exercises import BAR
 from generators.rules.subject import NotApplicable, Subject, Violation, difference
 
@@ -42,9 +42,11 @@ def pitch_range(subject: Subject, capability: str) -> str:
     question = subject.seeded(capability)
     low, high = subject.info.pitch_range
     decoded = [subject.representation.decode(piece, "") for piece in subject.proper_pieces(question)]
-    pitches = np.concatenate([piece.notes["pitch"] for piece in decoded])
-    if not len(pitches):
+    if not any(len(piece.notes) for piece in decoded):
         raise Violation(f"the {len(decoded)} pieces hold no note")
+    pitches = np.concatenate([piece.notes["pitch"][~percussion(piece)] for piece in decoded])
+    if not len(pitches):
+        raise NotApplicable("the pieces hold only drums, which have no pitch")
     if pitches.min() < low or pitches.max() > high:
         raise Violation(f"pitches {pitches.min()}..{pitches.max()} leave the range {low}..{high} of info.pitch_range")
     return f"pitches {pitches.min()}..{pitches.max()} within {low}..{high}"

@@ -51,13 +51,11 @@ def _proper(answer: Any, mask: NDArray[np.bool_], method: str) -> NDArray[np.flo
 
 def normalised(subject: Subject, capability: str) -> str:
     """At three places, all tokens of the vocabulary take turns: their probabilities add up to one."""
-    vocabulary = subject.representation.vocabulary
-    if vocabulary is None:
-        raise NotApplicable(f"the representation {subject.representation.name!r} has no list of tokens")
     line = subject.tokens()[:1]
     length = line.shape[1]
     totals = {}
     for place in sorted({0, length // 2 + 1, length - 1}):
+        vocabulary = subject.representation.vocabularies[place % subject.token_width]
         tokens = np.repeat(line, len(vocabulary), axis=0)
         tokens[:, place] = vocabulary
         if capability == "AutoEncodes":
@@ -70,8 +68,8 @@ def normalised(subject: Subject, capability: str) -> str:
         scores = subject.proper_scores(list(answer), tokens.shape, nan=True)[:, place]
         if np.isnan(scores).any():
             raise NotApplicable(f"some scores of token {place} are NaN")
-        totals[place] = float(np.logaddexp.reduce(scores))
-    return log_sums_are_zero(totals, "the {} tokens at {}".format(len(vocabulary), "{}"))
+        totals[f"{len(vocabulary)} tokens at {place}"] = float(np.logaddexp.reduce(scores))
+    return log_sums_are_zero(totals, "the {}")
 
 
 def log_sums_are_zero(totals: Mapping[Any, float], what: str) -> str:

@@ -1,6 +1,6 @@
 """What a generator is asked when it is checked: inputs made for its representation, and its answers to them.
 
-Inputs are walks of up to four voices through the generator's own pitch range, so that a check needs no data.
+Inputs are walks of up to four voices or a band through the generator's own pitch range, so that a check needs no data.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evalkit.bench.tasks.pieces import checked_pieces
 from evalkit.errors import UserError
 from evalkit.music.representations import REPRESENTATIONS, Representation
 from evalkit.protocols import Generator, GeneratorInfo, capabilities
-from generators.rules.exercises import BAR, STEPS, all_but_first_column, encoded, middle_bars, scattered, walk
+from generators.rules.exercises import BAR, STEPS, all_but_first_column, exercise, middle_bars, scattered
 from generators.rules.shared import global_random_state, memory_on
 
 PIECES = 4
@@ -88,7 +88,7 @@ class Subject:
     def pieces(self, variant: int = 0) -> Rows:
         """Arrays of the representation, all ``steps`` long; another variant differs nearly everywhere."""
         rng = np.random.default_rng([self.seed, variant])
-        return [encoded(walk(rng, self.steps, self.info.pitch_range), self.representation) for _ in range(PIECES)]
+        return [exercise(rng, self.steps, self.info.pitch_range, self.representation) for _ in range(PIECES)]
 
     def tokens(self, variant: int = 0) -> NDArray[np.int64]:
         """``(B, T)`` tokens, the pieces read row by row."""
@@ -106,8 +106,8 @@ class Subject:
     def rolls(self) -> NDArray[np.bool_]:
         """``(B, T, 128)`` piano rolls."""
         rng = np.random.default_rng([self.seed, 0])
-        pieces = [walk(rng, self.steps, self.info.pitch_range) for _ in range(PIECES)]
-        return np.stack([encoded(piece, REPRESENTATIONS["pianoroll"]) for piece in pieces])
+        roll = REPRESENTATIONS["pianoroll"]
+        return np.stack([exercise(rng, self.steps, self.info.pitch_range, roll) for _ in range(PIECES)])
 
     def cells(self) -> NDArray[np.int64]:
         """``(B, 5, 2)`` cells of those rolls."""
@@ -118,6 +118,8 @@ class Subject:
         """Pieces ``(B, T, V)``, a mask over them, and ``(B, 5, 2)`` cells under it."""
         _ = self.token_width
         pieces = np.stack(self.pieces())
+        if pieces.ndim != 3 or len(set(self.representation.vocabularies)) != 1:
+            raise NotApplicable(f"the representation {self.representation.name!r} has no voices of one vocabulary")
         rng = np.random.default_rng([self.seed, 95])
         mask = rng.random(pieces.shape) < 0.5
         cells = np.stack([rng.permutation(np.argwhere(m))[:5] for m in mask])
