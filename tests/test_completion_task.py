@@ -176,7 +176,7 @@ def test_every_generator_is_asked_the_same_in_its_own_representation():
 def test_every_way_of_saying_a_melody_is_a_representation_that_there_is():
     info = GeneratorInfo("g", "1", "tablature", "0")
     assert TASK.refusal(["Completes"], info, "pianoroll") == (
-        "speaks 'tablature', in which no melody can be given; pianoroll and satb can"
+        "speaks 'tablature', in which no melody can be given to harmonise; it can in pianoroll and satb"
     )
     for name in AROUND_MELODY:
         assert TASK.refusal(["Completes"], replace(info, representation=name), "pianoroll") is None

@@ -211,7 +211,7 @@ def test_generators_of_other_representations_and_windows_of_five_pitches_are_lef
     assert "has no ScoresMasked" in TASK.refusal(["Samples"], info, "pianoroll")
     crowd = pianoroll.decode(np.tile(np.isin(np.arange(128), range(60, 65)), (BAR, 1)), "crowd")
     (line,) = TASK.plan(context_of(CorpusPieces("x", (crowd, *PIECES.pieces), "0"))).left_out
-    assert line.startswith("crowd@0: cannot be said as satb: ")
+    assert line.startswith("crowd@0: cannot be said as satb: 5 pitches sound at step 0")
 
 
 def test_voices_may_come_from_a_corpus_of_their_own():

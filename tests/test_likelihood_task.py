@@ -148,7 +148,7 @@ def test_pieces_that_cannot_be_asked_about_are_named():
     questions = TASK.plan(context_of(CorpusPieces("mixed", (five, *PIECES.pieces), "0")))
     assert sum(s.stop - s.start for s in questions.shards) == 3
     (line,) = questions.left_out
-    assert line.startswith("five: cannot be said as satb: five: 5 pitches sound at step 0")
+    assert line.startswith("five: cannot be said as satb: 5 pitches sound at step 0")
 
 
 def test_wrong_use():

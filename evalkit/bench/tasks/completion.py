@@ -73,7 +73,8 @@ class CompletionTask(Task):
 
     def refusal(self, capabilities: Sequence[str], info: GeneratorInfo, representation: str) -> str | None:
         if info.representation not in AROUND_MELODY and self.capability in capabilities:
-            return f"speaks {info.representation!r}, in which no melody can be given; {' and '.join(AROUND_MELODY)} can"
+            known = " and ".join(AROUND_MELODY)
+            return f"speaks {info.representation!r}, in which no melody can be given to harmonise; it can in {known}"
         return super().refusal(capabilities, info, representation)
 
     def plan(self, context: Context) -> Questions:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from evalkit.bench.tasks.pieces import unsayable
 from evalkit.bench.tasks.task import Context, Payload, Questions, Shard
 from evalkit.bench.tasks.windows import WindowsTask, windows_of
 from evalkit.datasets.corpus import CORPORA
@@ -55,7 +56,7 @@ class FramewiseTask(WindowsTask):
 
     def plan(self, context: Context) -> Questions:
         inputs = context.inputs if self.inputs is None else open_pieces(self.inputs)
-        found, left_out = windows_of(inputs, self.bars, unsayable)
+        found, left_out = windows_of(inputs, self.bars, complaint)
         windows = found[: self.windows][: context.limit]
         voices = np.stack([satb.encode(window) for window in windows])
         settings = {
@@ -80,9 +81,9 @@ class FramewiseTask(WindowsTask):
         return {"feedback": "the true voices" if variant == "correct" else "the likeliest voices"}
 
 
-def unsayable(window: Piece) -> str | None:
+def complaint(window: Piece) -> str | None:
     try:
         satb.encode(window)
     except ValueError as error:
-        return f"cannot be said as {SPOKEN}: {error}"
+        return unsayable(window, SPOKEN, error)
     return None

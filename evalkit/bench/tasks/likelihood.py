@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.bench.tasks.pieces import QUARTERS_PER_BAR, unsayable
 from evalkit.bench.tasks.task import Answers, Context, Payload, Questions, Reduced, Shard, Task
 from evalkit.errors import MidiError, UserError
 from evalkit.metrics import likelihood
@@ -20,7 +21,6 @@ from evalkit.music.representations import REPRESENTATIONS, Representation
 from evalkit.protocols import Generator, GeneratorInfo, ScoresTokens
 from evalkit.registry import did_you_mean
 
-QUARTERS_PER_BAR = 4
 IDS = tuple(metric.id for metric in likelihood.METRICS)
 
 
@@ -102,7 +102,7 @@ def tokens_of(piece: Piece | MidiError, spoken: Representation) -> NDArray[np.in
     try:
         tokens = spoken.encode(quantise(piece, spoken.steps_per_quarter)).astype(np.int64).ravel()
     except ValueError as error:
-        return MidiError(piece.name, f"cannot be said as {spoken.name}: {error}")
+        return MidiError(piece.name, unsayable(piece, spoken.name, error))
     return tokens if len(tokens) else MidiError(piece.name, "it has no steps")
 
 

@@ -82,7 +82,7 @@ def count_said(
     try:
         said = chosen.decode(chosen.encode(quantised), piece.name)
     except ValueError as error:
-        return MidiError(piece.name, f"cannot be said as {representation}: {error}")
+        return MidiError(piece.name, unsayable(piece, representation, error))
     said = replace(said, time_signatures=quantised.time_signatures)
     whole = count_piece(said, families)
     if descriptors.count not in counters(families):
@@ -90,6 +90,11 @@ def count_said(
     window = count_piece(random_window(said, bars, seed), families)
     rows = zip(counters(families), whole.rows, window.rows, strict=True)
     return replace(whole, rows=tuple(short if count is descriptors.count else full for count, full, short in rows))
+
+
+def unsayable(piece: Piece, representation: str, error: ValueError) -> str:
+    """Why a piece cannot be said, without its name, which stands before the reason anyway."""
+    return f"cannot be said as {representation}: {str(error).removeprefix(f'{piece.name}: ')}"
 
 
 def random_window(piece: Piece, bars: int, seed: int) -> Piece:
