@@ -14,8 +14,10 @@ MAIN_METRICS = (  # the first table, in reading order; everything else stands fu
     "polyphonic_rate",
     "bhattacharyya",
     "ks_pitch",
+    "melody_kept",
     "nll",
     "edit_log_likelihood",
+    "framewise_nll",
     "reconstruction_accuracy",
     "copied_bars",
 )

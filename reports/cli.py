@@ -17,7 +17,8 @@ import click
     show_default=True,
     help="Folder to write; it may be DIR itself.",
 )
-def report(directories: tuple[Path, ...], out: Path) -> None:
+@click.option("--claims", is_flag=True, help="Print the papers' claims too, each with a verdict and its evidence.")
+def report(directories: tuple[Path, ...], out: Path, claims: bool) -> None:
     """Make index.html, tables.tex, tables.csv and figures from finished results.
 
     Each DIR holds the results.json of an `evalkit run` or an `evalkit score --report`. The page opens from disk and
@@ -26,12 +27,17 @@ def report(directories: tuple[Path, ...], out: Path) -> None:
     \b
     Example:
       evalkit report runs/chorales --out chorales-report
+      evalkit report runs/chorales --claims
     """
+    from reports.claims import judge_claims
     from reports.page import write_report
     from reports.records import read_records
+    from reports.terminal import print_claims
 
     records = read_records(directories)
     command = shlex.join(["evalkit", "report", *map(str, directories), "--out", str(out)])
     for sentence in write_report(records, out, command):
         click.echo(sentence, err=True)
+    if claims:
+        print_claims(judge_claims(records))
     click.echo(str(out / "index.html"))

@@ -7,6 +7,7 @@ figures survive grey-scale print. Text stays text; fonts are embedded in the PDF
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections import Counter
@@ -79,8 +80,8 @@ def short_names(systems: Sequence[str], longest: int) -> dict[str, str]:
     return cut
 
 
-def legend_columns(labels: Sequence[str]) -> int:
-    """As many columns, four at most, as the widest of the labels lets stand side by side in a wide figure."""
+def legend_columns(labels: Sequence[str], width: float = WIDE) -> int:
+    """As many columns, four at most, as the widest label lets stand side by side in a figure; fewer if no row more."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
@@ -89,7 +90,8 @@ def legend_columns(labels: Sequence[str]) -> int:
         font = FontProperties(family=_fonts(), size=SMALL)
         widest = max(TextPath((0, 0), label, prop=font, usetex=False).get_extents().width for label in labels)
     beside = 5 * SMALL  # the line, its distance from the text and that from the next column
-    return max(1, min(4, int((72 * WIDE - beside) // (widest + beside))))
+    most = max(1, min(4, int((72 * width - beside) // (widest + beside))))
+    return math.ceil(len(labels) / math.ceil(len(labels) / most))
 
 
 def _fonts() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import median_low
 
 from evalkit.results import Result
@@ -23,6 +23,13 @@ def column_decimals(results: Iterable[Result]) -> int:
         needed = [_digits(float(r.value)) for r in known if r.value is not None] or [0]
         return min(max(needed), MOST_DECIMALS)
     return min(max(median_low(needed), 0), MOST_DECIMALS)
+
+
+def interval_decimals(value: float | None, ci95: tuple[float, float] | None) -> int:
+    """Decimals for one value with its interval, by the rule of ``column_decimals``."""
+    if ci95 is not None and math.isfinite(width := ci95[1] - ci95[0]) and width > 0:
+        return min(max(1 - math.floor(math.log10(width / 2)), 0), MOST_DECIMALS)
+    return min(_digits(value), MOST_DECIMALS) if value is not None and math.isfinite(value) else 0
 
 
 def _digits(value: float) -> int:
@@ -50,6 +57,11 @@ def interval(ci95: tuple[float, float] | None, decimals: int) -> str | None:
         return None
     low, high = (number(end, decimals) for end in ci95)
     return f"[{low}, {high}]"
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def minus(text: str) -> str:

@@ -14,6 +14,7 @@ from evalkit.errors import UserError
 from evalkit.music.audio import NoSound, fluidsynth
 from evalkit.music.midi import read_midi
 from evalkit.music.notes import Piece
+from evalkit.results import PROMPT
 from reports import audio
 from reports.pianorolls import PianoRoll, draw, pitch_range
 from reports.records import Record
@@ -37,6 +38,11 @@ class SampleGroup:
     heading: str
     same_prompt: bool
     samples: tuple[Sample, ...]
+
+    @property
+    def prompted(self) -> bool:
+        """Whether the prompt stands among the samples, as the first of them."""
+        return self.same_prompt and self.samples[0].system == PROMPT
 
 
 def sample_groups(records: Sequence[Record], out: Path) -> tuple[list[SampleGroup], list[str]]:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import jinja2
-import numpy as np
-from numpy.typing import NDArray
 
 from evalkit import __version__
 from evalkit.errors import UserError
-from evalkit.results import REFERENCE, write_atomically
+from evalkit.results import PROMPT, REFERENCE, write_atomically
 from reports import figures
 from reports.catalogue import DIRECTION_ARROWS, DIRECTION_WORDS, Description, describe, plain
+from reports.claims import JUDGED, Judgement, judge_claims, summary
 from reports.comparison import Table, split, tables
 from reports.drawing import Drawing, Look, inline, looks
-from reports.formatting import interval, minus, number
+from reports.formatting import interval, listed, minus, number
 from reports.listening import sample_groups, slug
+from reports.plates import plates
 from reports.published import published_tables
 from reports.records import Record
 from reports.significance import LEVEL
@@ -56,11 +56,12 @@ def write_report(records: Sequence[Record], out: Path, command: str) -> list[str
     systems = list(dict.fromkeys(g for record in records for g in record.generators))
     look = looks(systems)
     sections = [_section(table, index, look) for index, table in enumerate(made)]
-    histograms = _histograms(records, look)
+    drawn = plates(records, look)
+    judgements = judge_claims(records)
     try:
         downloads = _copy_results(records, out)
         groups, notes = sample_groups(records, out)
-        drawings = [d for d in histograms if d] + [d for s in sections for d in s.drawings]
+        drawings = [plate.drawing for plate in drawn] + [d for s in sections for d in s.drawings]
         for drawing in drawings:
             write_atomically(out / "figures" / f"{drawing.name}.pdf", drawing.pdf)
             write_atomically(out / "figures" / f"{drawing.name}.svg", drawing.svg)
@@ -71,13 +72,16 @@ def write_report(records: Sequence[Record], out: Path, command: str) -> list[str
             records=records,
             systems=systems,
             sections=sections,
-            histograms=histograms,
+            plates=drawn,
             groups=groups,
             notes=notes,
             copies=[(g, record.label, rows) for record in records for g, rows in record.copies.items() if rows],
             problems=problems(records),
             metrics=_metrics(records),
             published=published_tables(records),
+            judged=_by_claim(j for j in judgements if j.verdict in JUDGED),
+            unjudged=_by_claim(j for j in judgements if j.verdict not in JUDGED),
+            claims_summary=summary(judgements),
             downloads=downloads,
             command=command,
             version=__version__,
@@ -128,9 +132,9 @@ def verdict(table: Table) -> list[str]:
             winners.setdefault(winner, []).append(name)
         elif any(row.cells[place].letters for row in table.rows):
             undecided.append(name)
-    sentences = [f"{system} is clearly best on {_listed(names)}." for system, names in winners.items()]
+    sentences = [f"{system} is clearly best on {listed(names)}." for system, names in winners.items()]
     if undecided:
-        sentences.append(f"On {_listed(undecided)} the best two systems are not shown to differ.")
+        sentences.append(f"On {listed(undecided)} the best two systems are not shown to differ.")
     of_best = [{letter for row in table.rows if row.cells[i].best for letter in row.cells[i].letters} for i in places]
     for row in table.rows:
         behind = [
@@ -139,7 +143,7 @@ def verdict(table: Table) -> list[str]:
             if row.cells[i].letters and of_best[i] and not of_best[i] & set(row.cells[i].letters)
         ]
         if behind and row.system not in winners:
-            sentences.append(f"{row.system} is clearly worse than the best on {_listed(behind)}.")
+            sentences.append(f"{row.system} is clearly worse than the best on {listed(behind)}.")
     return sentences
 
 
@@ -156,30 +160,13 @@ def copying(table: Table) -> list[str]:
     ]
 
 
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def _detail(variant: str) -> str:
     return "" if variant == "correct" else f" ({plain(variant)})"
 
 
-def _histograms(records: Sequence[Record], look: Mapping[str, Look]) -> list[Drawing | None]:
-    return [
-        figures.pitch_histogram(_ordered(record), _complete(look, record.pitch_cells), f"pitch-histogram-{i}")
-        for i, record in enumerate(records)
-    ]
-
-
-def _ordered(record: Record) -> dict[str, NDArray[np.float64]]:
-    """The pitches of the systems in the order of the tables, then of any others."""
-    names = dict.fromkeys([*record.generators, *record.pitch_cells])
-    return {system: record.pitch_cells[system] for system in names if system in record.pitch_cells}
-
-
-def _complete(look: Mapping[str, Look], systems: Mapping[str, Any]) -> Mapping[str, Look]:
-    """Looks also for systems that have pitches but no result."""
-    return look if all(s in look for s in systems if s != REFERENCE) else looks([*look, *systems])
+def _by_claim(judgements: Iterable[Judgement]) -> list[list[Judgement]]:
+    """Judgements of one claim together: in several definitions, by several records."""
+    return [list(same) for _, same in groupby(judgements, key=lambda j: (j.paper, j.claim.id))]
 
 
 def _metrics(records: Sequence[Record]) -> list[tuple[Description, list[str], list[str]]]:
@@ -229,5 +216,6 @@ def _environment() -> jinja2.Environment:
         "plain": plain,
         "inline_svg": inline,
     }
-    environment.globals |= {"arrows": DIRECTION_ARROWS, "direction_words": DIRECTION_WORDS, "REFERENCE": REFERENCE}
+    environment.globals |= {"arrows": DIRECTION_ARROWS, "direction_words": DIRECTION_WORDS}
+    environment.globals |= {"REFERENCE": REFERENCE, "PROMPT": PROMPT}
     return environment

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
-from evalkit.results import Result
-from reports.records import Record
+from evalkit.results import REFERENCE, Result
+from reports.papers import read_papers
+from reports.records import Record, measured_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,16 @@ class PublishedCell:
     correct: Result | None  # same metric, correct definition, where that differs
 
 
+class PublishedRow(NamedTuple):
+    system: str  # as printed; our own name of one that the paper's table does not have
+    cells: tuple[PublishedCell, ...]
+    in_paper: bool
+
+    @property
+    def reproduced(self) -> bool:
+        return any(cell.ours or cell.correct for cell in self.cells)
+
+
 @dataclass(frozen=True, slots=True)
 class PublishedTable:
     paper: str
@@ -36,23 +46,13 @@ class PublishedTable:
     dataset: str
     artefact: str | None  # one sentence on what is wrong with the paper's numbers
     columns: tuple[PublishedColumn, ...]
-    rows: tuple[tuple[str, tuple[PublishedCell, ...]], ...]  # (system as printed, cells)
+    rows: tuple[PublishedRow, ...]
 
     @property
-    def reproduced(self) -> bool:
-        return any(c.ours or c.correct for _, cells in self.rows for c in cells)
-
-
-def read_papers() -> list[dict[str, Any]]:
-    """Every ``reports/published/*.yaml``."""
-    import yaml
-
-    folder = files("reports") / "published"
-    return [
-        yaml.safe_load(file.read_text(encoding="utf-8"))
-        for file in sorted(folder.iterdir(), key=lambda f: f.name)
-        if file.name.endswith(".yaml")
-    ]
+    def tasks(self) -> list[str]:
+        """The tasks that our numbers are from."""
+        found = (result for row in self.rows for cell in row.cells for result in (cell.ours, cell.correct) if result)
+        return list(dict.fromkeys(result.task for result in found))
 
 
 def published_tables(
@@ -64,27 +64,31 @@ def published_tables(
         for paper in (read_papers() if papers is None else papers)
         for table in paper["tables"]
     ]
-    return [table for table in made if table.reproduced]
+    return [table for table in made if any(row.reproduced for row in table.rows)]
 
 
 def _table(paper: Mapping[str, Any], table: Mapping[str, Any], records: Sequence[Record]) -> PublishedTable:
-    cells = {(c["system"], c["column"]): c["value"] for c in paper["cells"] if c["table"] == table["id"]}
-    columns = [_column(c) for c in table["columns"]]
-    rows = []
-    for system, printed in paper["systems"].items():
-        if not any(name == system for name, _ in cells):
-            continue
-        row = tuple(
+    """The paper's rows as printed, then every other system that we measured in the same way."""
+    printed = {(c["system"], c["column"]): c["value"] for c in paper["cells"] if c["table"] == table["id"]}
+    columns = tuple(_column(c) for c in table["columns"])
+    names: dict[str, str] = paper["systems"]
+    own = [name for name in names if any(name == system for system, _ in printed)]
+    others = dict.fromkeys(g for record in records for g in record.generators if g != REFERENCE and g not in own)
+
+    def row(system: str) -> PublishedRow:
+        cells = tuple(
             PublishedCell(
-                value=cells.get((system, raw["id"])),
-                ours=_ours(records, system, column, column.variant, table["dataset"]),
-                correct=_ours(records, system, column, "correct", table["dataset"]) if column.corrected else None,
+                value=printed.get((system, raw["id"])),
+                ours=_ours(records, system, column, column.variant, table),
+                correct=_ours(records, system, column, "correct", table) if column.corrected else None,
             )
             for raw, column in zip(table["columns"], columns, strict=True)
         )
-        rows.append((printed, row))
+        return PublishedRow(names.get(system, system), cells, system in own)
+
+    rows = [row(system) for system in own] + [made for made in map(row, others) if made.reproduced]
     return PublishedTable(
-        paper["title"], table["heading"], table["dataset"], table.get("artefact"), tuple(columns), tuple(rows)
+        paper["title"], table["heading"], table["dataset"], table.get("artefact"), columns, tuple(rows)
     )
 
 
@@ -94,22 +98,24 @@ def _column(raw: Mapping[str, Any]) -> PublishedColumn:
     )
 
 
-def _ours(records: Sequence[Record], system: str, column: PublishedColumn, variant: str, dataset: str) -> Result | None:
-    """Our result for a published cell: the same metric and variant, measured on or against the same data."""
+def _ours(
+    records: Sequence[Record], system: str, column: PublishedColumn, variant: str, table: Mapping[str, Any]
+) -> Result | None:
+    """Our result for a published cell: the same metric and variant, measured on or against the same data.
+
+    Where several tasks measured it, that of the first of the table's ``tasks``, which ask as the paper did.
+    """
     if column.metric is None:
         return None
     same = [
         r
         for record in records
         for r in record.results
-        if (r.generator, r.metric, r.status) == (system, column.metric, "ok") and _is_on(record, r, dataset)
+        if (r.generator, r.metric, r.status) == (system, column.metric, "ok")
+        and measured_on(record, r.settings) == table["dataset"]
     ]
+    tasks = table.get("tasks", [])
+    same.sort(key=lambda r: tasks.index(r.task) if r.task in tasks else len(tasks))
     # where the paper's definition is sound, both of our variants are that definition
     accepted = (variant,) if column.corrected else (variant, "correct")
     return next((r for name in accepted for r in same if r.variant == name), None)
-
-
-def _is_on(record: Record, result: Result, dataset: str) -> bool:
-    """Whether a result was measured against ``dataset`` (statistics of samples) or on it (likelihoods)."""
-    names = (result.settings.get(key) for key in ("reference", "corpus"))
-    return dataset in (*names, record.reference)

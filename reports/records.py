@@ -11,13 +11,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import UserError
-from evalkit.results import REFERENCE, SCHEMA, Comparison, Result, sample_name
+from evalkit.results import PROMPT, REFERENCE, SCHEMA, Comparison, Result, sample_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,30 @@ class Copy:
     piece: str
     source: str
     bars: float  # length of the passage
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """A mean exactly, and what an estimator made of it from so many orderings; None and infinities where undefined."""
+
+    exact: float | None
+    mean: tuple[float | None, ...]  # over repetitions
+    low: tuple[float | None, ...]  # 95 % of the repetitions lie between these
+    high: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EstimatorError:
+    """How far the sampled edit likelihood is off, in nats per edit, against the number of orderings."""
+
+    orderings: tuple[int, ...]
+    generators: Mapping[str, Estimates]
+    pairs: int | None = None  # of rolls, over which every value is a mean
+    repetitions: int | None = None
+
+
+Figure = TypeVar("Figure")
+ByTask = Mapping[str, Figure]  # the tasks that drew it; the first, whose figures bear no name, as ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +63,8 @@ class Record:
     timing: Mapping[str, Any]
     results: tuple[Result, ...]
     comparisons: tuple[Comparison, ...]
-    pitch_cells: Mapping[str, NDArray[np.float64]]  # generator -> (128,) note cells
+    pitch_cells: ByTask[Mapping[str, NDArray[np.float64]]]  # generator -> (128,) note cells
+    estimator_errors: ByTask[EstimatorError]
     copies: Mapping[str, tuple[Copy, ...]]
     samples: Mapping[str, tuple[Path, ...]]  # generator -> MIDI files, by name
 
@@ -55,6 +80,12 @@ class Record:
         names = (r.settings.get("reference") for r in self.results)
         name = next((n for n in names if n), self.provenance.get("reference"))
         return name if isinstance(name, str) else None
+
+
+def measured_on(record: Record, settings: Mapping[str, Any]) -> str | None:
+    """The data that a number is about: what pieces were compared with, else what a generator was asked about."""
+    named = next((settings[key] for key in ("reference", "inputs", "tokens", "corpus") if key in settings), None)
+    return named if isinstance(named, str) else record.reference
 
 
 def read_records(paths: Sequence[Path]) -> list[Record]:
@@ -91,11 +122,14 @@ def read_record(path: Path, label: str) -> Record:
         timing=timing,
         results=tuple(results),
         comparisons=tuple(_typed(file, document, "comparisons", Comparison)),
-        pitch_cells=_pitch_cells(path / "figures.json", figures),
-        copies={
-            generator: tuple(_typed(path / "figures.json", {"copies": rows}, "copies", Copy))
-            for generator, rows in _mapping(path / "figures.json", figures, "copies").items()
+        pitch_cells={
+            task: _pitch_cells(path / "figures.json", figures, key) for task, key in _drawn(figures, "pitch_cells")
         },
+        estimator_errors={
+            task: _estimator_error(path / "figures.json", figures, key)
+            for task, key in _drawn(figures, "edit_likelihood_error")
+        },
+        copies=_copies(path / "figures.json", figures),
         samples=_samples(path / "samples", dict.fromkeys(r.generator for r in results)),
     )
 
@@ -143,16 +177,41 @@ def _with_nan(row: Any) -> Any:
     return row
 
 
-def _pitch_cells(file: Path, figures: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+def _drawn(figures: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
+    """(task, key) of each figure of that name: the runner calls a second one ``name@task``."""
+    return [(key.partition("@")[2], key) for key in figures if key.partition("@")[0] == name]
+
+
+def _pitch_cells(file: Path, figures: Mapping[str, Any], key: str) -> dict[str, NDArray[np.float64]]:
     cells = {}
-    for generator, counts in _mapping(file, figures, "pitch_cells").items():
+    for generator, counts in _mapping(file, figures, key).items():
         try:
             cells[generator] = np.asarray(counts, dtype=np.float64)
         except (TypeError, ValueError):
             cells[generator] = np.empty(0)
         if cells[generator].shape != (128,):
-            raise UserError(f"{file}: pitch_cells.{generator} must be 128 counts, one for each MIDI pitch")
+            raise UserError(f"{file}: {key}.{generator} must be 128 counts, one for each MIDI pitch")
     return cells
+
+
+def _estimator_error(file: Path, figures: Mapping[str, Any], key: str) -> EstimatorError:
+    (found,) = _typed(file, {key: [_mapping(file, figures, key)]}, key, EstimatorError)
+    for generator, made in found.generators.items():
+        for name in ("mean", "low", "high"):
+            if len(getattr(made, name)) != len(found.orderings):
+                raise UserError(
+                    f"{file}: {key}.generators.{generator}.{name} must have a value for each of 'orderings'"
+                )
+    return found
+
+
+def _copies(file: Path, figures: Mapping[str, Any]) -> dict[str, tuple[Copy, ...]]:
+    """Of all tasks."""
+    copies: dict[str, tuple[Copy, ...]] = {}
+    for _, key in _drawn(figures, "copies"):
+        for generator, rows in _mapping(file, figures, key).items():
+            copies[generator] = copies.get(generator, ()) + tuple(_typed(file, {key: rows}, key, Copy))
+    return copies
 
 
 def _samples(folder: Path, generators: Mapping[str, None]) -> dict[str, tuple[Path, ...]]:
@@ -160,5 +219,5 @@ def _samples(folder: Path, generators: Mapping[str, None]) -> dict[str, tuple[Pa
     names = {sample_name(name): name for name in generators}
     folders = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
     found = {names.get(p.name, p.name): tuple(sorted(p.glob("*.mid"))) for p in folders}
-    order = {name: position for position, name in enumerate(generators)}
+    order = {name: position for position, name in enumerate([PROMPT, *generators])}
     return {name: found[name] for name in sorted(found, key=lambda n: order.get(n, len(order))) if found[name]}

@@ -8,7 +8,8 @@ import pytest
 
 from evalkit.metrics import METRICS
 from evalkit.results import Result, results_document, to_json, write_atomically
-from reports.published import PublishedTable, published_tables, read_papers
+from reports.papers import read_papers
+from reports.published import PublishedTable, published_tables
 from reports.records import read_records
 
 # ES-Net Table 2, row by row as printed: PC, P, ISR, PR
@@ -20,9 +21,17 @@ TABLE_2 = {
 }
 
 
-def result(metric: str, variant: str, value: float, generator: str = "es-net", reference: str = "jsb:train") -> Result:
-    settings = {"reference": reference}
-    return Result("score", "score", generator, metric, variant, value, None, 77, "", "closer", settings)
+def result(
+    metric: str,
+    variant: str,
+    value: float,
+    generator: str = "es-net",
+    reference: str | None = "jsb:train",
+    task: str = "score",
+    **settings: str,
+) -> Result:
+    settings |= {} if reference is None else {"reference": reference}
+    return Result("score", task, generator, metric, variant, value, None, 77, "", "closer", settings)
 
 
 def tables_beside(tmp_path: Path, *results: Result) -> dict[str, PublishedTable]:
@@ -32,7 +41,7 @@ def tables_beside(tmp_path: Path, *results: Result) -> dict[str, PublishedTable]
 
 def cell(table: PublishedTable, system: str, heading: str):
     place = [c.heading for c in table.columns].index(heading)
-    return dict(table.rows)[system][place]
+    return next(row.cells[place] for row in table.rows if row.system == system)
 
 
 def test_every_cell_names_a_column_a_system_and_a_known_definition() -> None:
@@ -53,7 +62,26 @@ def test_every_cell_names_a_column_a_system_and_a_known_definition() -> None:
 
 def test_table_2_is_as_printed(tmp_path: Path) -> None:
     table = tables_beside(tmp_path, result("pitches", "correct", 46.0))["ES-Net Table 2"]
-    assert {system: tuple(c.value for c in cells) for system, cells in table.rows} == TABLE_2
+    assert {row.system: tuple(c.value for c in row.cells) for row in table.rows} == TABLE_2
+
+
+def test_tables_1_and_3_are_as_printed(tmp_path: Path) -> None:
+    measured = [
+        result("edit_log_likelihood", "published", -1.0, reference="jsb:test"),
+        result("bhattacharyya", "correct", 0.1),
+    ]
+    tables = tables_beside(tmp_path, *measured)
+    printed = {
+        name: {row.system: tuple(c.value for c in row.cells) for row in table.rows} for name, table in tables.items()
+    }
+    assert printed == {
+        "ES-Net Table 1": {"ES-Net": (-0.635,), "Orderless NADE": (-0.558,)},
+        "ES-Net Table 3": {
+            "ES-Net": (0.028, 0.17, 0.49, 46),
+            "Gibbs Sampling": (0.021, 0.13, 0.83, 46),
+            "Orderless NADE": (0.049, 0.17, 0.49, 46),
+        },
+    }
 
 
 def test_published_and_correct_values_stand_beside_the_printed_one(tmp_path: Path) -> None:
@@ -86,5 +114,44 @@ def test_where_it_is_not_the_correct_value_is_never_shown_as_the_published_one(t
     assert "not which pitch" in table.artefact
 
 
-def test_nothing_is_shown_beside_results_of_other_systems(tmp_path: Path) -> None:
-    assert tables_beside(tmp_path, result("pitches", "correct", 46.0, "my-model")) == {}
+def test_every_other_system_has_a_row_of_its_own_after_those_of_the_paper(tmp_path: Path) -> None:
+    ours = [result("pitches", "correct", 44.0, name) for name in ("my-model", "es-net")]
+    ours.append(result("nll", "correct", 1.0, "scores-only"))
+    table = tables_beside(tmp_path, *ours)["ES-Net Table 2"]
+    assert [row.system for row in table.rows] == [*TABLE_2, "my-model"]
+    assert [row.in_paper for row in table.rows] == [True] * 4 + [False]
+    found = cell(table, "my-model", "P")
+    assert (found.value, found.ours.value) == (None, 44.0)
+
+
+def test_a_system_of_the_paper_that_a_table_lacks_is_a_further_row_under_its_name(tmp_path: Path) -> None:
+    likelihood = result("edit_log_likelihood", "published", -0.7, "coconet", reference="jsb:test")
+    table = tables_beside(tmp_path, likelihood)["ES-Net Table 1"]
+    assert [(row.system, row.in_paper) for row in table.rows][2:] == [("Gibbs Sampling", False)]
+
+
+def test_other_data_are_not_the_papers(tmp_path: Path) -> None:
+    """Likelihoods are about what was asked, not about what the same run compares samples with."""
+    asked = {"inputs": "jsb:train", "reference": None}
+    assert tables_beside(tmp_path / "a", result("edit_log_likelihood", "published", -0.7, **asked)) == {}
+    completed = {"inputs": "jsb:test", "reference": "bach-chorales:train"}
+    assert tables_beside(tmp_path / "b", result("pitches", "correct", 44.0, **completed)) == {}
+    fitting = {"inputs": "jsb:test", "reference": "jsb:train"}
+    assert [*tables_beside(tmp_path / "c", result("pitches", "correct", 44.0, **fitting))] == ["ES-Net Table 2"]
+
+
+def test_the_task_that_asks_as_the_paper_did_is_preferred(tmp_path: Path) -> None:
+    ours = [result("pitches", "correct", value, task=task) for task, value in (("samples", 40.0), ("completion", 44.0))]
+    table = tables_beside(tmp_path / "both", *ours)["ES-Net Table 2"]
+    assert (cell(table, "ES-Net", "P").ours.value, table.tasks) == (44.0, ["completion"])
+    only = tables_beside(tmp_path / "one", ours[0])["ES-Net Table 2"]
+    assert (cell(only, "ES-Net", "P").ours.value, only.tasks) == (40.0, ["samples"])
+
+
+def test_an_estimate_and_the_exact_likelihood_stand_beside_the_printed_one(tmp_path: Path) -> None:
+    ours = [
+        result("edit_log_likelihood", variant, value, reference=None, inputs="jsb:test")
+        for variant, value in (("published", -0.7), ("correct", -0.6))
+    ]
+    found = cell(tables_beside(tmp_path, *ours)["ES-Net Table 1"], "ES-Net", "Notewise LL")
+    assert (found.value, found.ours.value, found.correct.value) == (-0.635, -0.7, -0.6)

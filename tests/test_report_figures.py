@@ -23,7 +23,7 @@ from reports.records import read_records
 def test_figures_embed_their_fonts_and_are_the_same_every_time(write_run, tmp_path: Path) -> None:
     (record,) = read_records([write_run(tmp_path)])
     look = looks(record.generators)
-    one, two = (figures.pitch_histogram(record.pitch_cells, look, "h") for _ in range(2))
+    one, two = (figures.pitch_histogram(record.pitch_cells[""], look, "h") for _ in range(2))
     assert one is not None
     assert one == two
     assert b"/FontFile2" in one.pdf  # TrueType, embedded (Type 42)
