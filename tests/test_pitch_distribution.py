@@ -1,6 +1,7 @@
 """Distances of pitch distributions: hand counts, the published KS values, scipy as the oracle, and valid p-values."""
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -209,15 +210,22 @@ def test_estimates_are_the_definitions_on_the_pooled_cells(variant: str) -> None
             assert e.ci95[0] < e.ci95[1]
 
 
-@pytest.mark.parametrize("pitches", [1, 5, 46])
-def test_the_p_of_a_statistic_is_that_of_scipys_exact_test(pitches: int) -> None:
-    heights = np.arange(pitches, dtype=float)
-    for apart in range(pitches):
+def test_the_p_of_a_statistic_is_that_of_scipys_exact_test() -> None:
+    heights = np.arange(46.0)
+    for apart in range(46):
         test = stats.ks_2samp(heights, heights + apart - 0.5 * (apart > 0), method="exact")
-        assert test.statistic == pytest.approx(apart / pitches)
-        assert m._p_of_heights(apart / pitches, pitches) == pytest.approx(test.pvalue, rel=1e-9)
-    assert m._p_of_heights(1.0, pitches) == 2 / math.comb(2 * pitches, pitches)  # all of one below all of the other
-    assert m._p_of_heights(0.5 / pitches, pitches) == m._p_of_heights(1 / pitches, pitches)  # no value lies between
+        assert test.statistic == pytest.approx(apart / 46)
+        assert m._p_of_heights(apart / 46, 46) == pytest.approx(test.pvalue, rel=1e-9)
+    assert m._p_of_heights(0.5 / 46, 46) == m._p_of_heights(1 / 46, 46)  # no statistic lies between
+
+
+def test_the_p_of_a_statistic_by_counting_every_order_of_the_heights() -> None:
+    largest = []
+    for mine in combinations(range(8), 4):
+        steps = [1 if place in mine else -1 for place in range(8)]
+        largest.append(np.abs(np.cumsum(steps)).max())
+    for apart in range(5):
+        assert m._p_of_heights(apart / 4, 4) == pytest.approx(np.mean([gap >= apart for gap in largest]), abs=1e-12)
 
 
 def test_the_published_p_has_the_interval_of_its_statistic() -> None:
