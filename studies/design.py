@@ -345,7 +345,7 @@ def _check_texts(study: Study) -> None:
         raise ValueError("'languages' must name at least one language, and each once")
     if "consent" not in study.text:
         raise ValueError("'text.consent' is missing: what do participants agree to?")
-    for where, text in _texts(study):
+    for where, text in own_texts(study):
         for language in study.languages if "" not in text else ():
             if language not in text:
                 raise ValueError(f"'{where}' has no text for the language {language!r}")
@@ -354,7 +354,8 @@ def _check_texts(study: Study) -> None:
             raise ValueError(f"'{where}': {unknown!r} is not one of 'languages'")
 
 
-def _texts(study: Study) -> Iterator[tuple[str, Text]]:
+def own_texts(study: Study) -> Iterator[tuple[str, Text]]:
+    """The texts of the study file, each with its key."""
     yield "title", study.title
     for page, text in study.text.items():
         yield f"text.{page}", text

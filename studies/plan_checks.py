@@ -1,0 +1,96 @@
+"""What would go wrong with the plan and the texts of a study: one sentence per finding."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+from evalkit.errors import UserError
+from studies import assignment
+from studies.design import FILE, Study, own_texts
+
+NAMED = 3  # items in a sentence; the rest is counted
+SHARE = 0.65  # a difference that a study should find: so many of 100 prefer one of two systems
+WANTED_POWER = 0.8
+SIMULATIONS = 100
+MOST_LISTENERS = 500  # that are simulated: with more, power is not what is lacking
+
+
+def listed(names: list[str]) -> str:
+    """The first few of them, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def texts_missing(study: Study) -> Iterator[str]:
+    """Languages in which a built-in questionnaire does not exist; the study's own texts are checked when it is read."""
+    for language in study.languages:
+        for name in dict.fromkeys(q.questionnaire for q in study.background if q.questionnaire):
+            asked = [q for q in study.background if q.questionnaire == name]
+            if any(language not in text for q in asked for text in (q.text, *q.choices)):
+                yield f"{FILE}: background: {name!r} is not there in the language {language!r}: it will be in English"
+    if "welcome" not in study.text:
+        yield f"{FILE}: text.welcome is missing: participants would not be told what this is about"
+
+
+def names_in_texts(study: Study) -> Iterator[str]:
+    """Systems whose name participants can read."""
+    for system in study.systems:
+        word = re.compile(rf"(?<!\w){re.escape(system)}(?!\w)", re.IGNORECASE)
+        for where, text in own_texts(study):
+            if any(word.search(words) for words in text.values()):
+                yield f"{FILE}: {where} gives away the name of the system {system!r}"
+
+
+def balance(study: Study, items: list[str]) -> Iterator[str]:
+    """Whether the plan gives everybody different items, and every system and pair its share."""
+    size = study.trials.per_participant
+    if size > len(items):
+        yield f"{FILE}: trials.per_participant: {size} trials of {len(items)} items: participants hear an item twice"
+    try:
+        cells = [cell for slot in assignment.make_slots(study, items) for cell in slot]
+    except UserError as error:
+        yield str(error)
+        return
+    for what, spread in assignment.imbalance(study, items, cells).items():
+        if spread > 1:
+            yield f"{FILE}: the plan is not balanced: counts of {what} differ by {spread}"
+    heard = {tuple(sorted(cell.systems)) for cell in cells}
+    ways = math.comb(len(study.systems), study.clips())
+    if len(heard) < ways:
+        what = {"paired": "pairs of systems", "rating": "systems"}[study.design]
+        yield f"{FILE}: target: {len(cells)} trials: only {len(heard)} of {ways} {what} are heard at all"
+    if unheard := sorted(set(items) - {cell.item for cell in cells}):
+        yield f"{FILE}: target: {len(cells)} trials: {listed(unheard)} of {len(items)} items are never heard"
+
+
+def power(study: Study) -> Iterator[str]:
+    """Whether the target is likely to find that ``SHARE`` of the listeners prefer one system to another."""
+    from studies.analysis.power import simulated_power
+
+    size = study.trials.per_participant
+    listeners = -(-study.total_trials() // size)
+    if len(study.systems) < 2 or listeners > MOST_LISTENERS:
+        return
+    shown = f"{FILE}: target: {listeners} listeners of {size} trials"
+    if listeners < 2:
+        yield f"{shown}: nothing can be said about other listeners"
+        return
+    kinds = {question.kind for question in study.questions}
+    design = "rating" if study.design == "rating" else "rank" if study.design == "ranking" else min(kinds)
+    reached = simulated_power(
+        design,  # type: ignore[arg-type]
+        math.log(SHARE / (1 - SHARE)),
+        listeners=listeners,
+        trials=size,
+        systems=len(study.systems),
+        simulations=SIMULATIONS,
+        seed=study.seed,
+    )
+    if reached.power < WANTED_POWER:
+        enough = f"about {reached.listeners_needed} would do" if reached.listeners_needed else "many more are needed"
+        yield (
+            f"{shown} find a preference of {SHARE:.0%} with a power of {reached.power:.2f} only (assumed: tastes that "
+            f"differ a little); for {WANTED_POWER} {enough}"
+        )

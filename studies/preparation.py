@@ -1,0 +1,130 @@
+"""``evalkit study new | check | render``: everything before anyone listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from evalkit.errors import UserError
+
+if TYPE_CHECKING:
+    from studies.design import Study
+    from studies.manifest import Stimulus
+
+FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+
+
+@click.command(short_help="Write a study to fill in, or a ready example.")
+@FOLDER
+@click.option("--example", type=click.Choice(["chorales", "inpainting", "melodies"]), help="A ready study, with music.")
+@click.option("--from", "run", type=click.Path(path_type=Path), metavar="RUN", help="Of the samples of a finished run.")
+def new(folder: Path, example: str | None, run: Path | None) -> None:
+    """Write a commented study.yaml to DIR, with the music if an example or a run is named.
+
+    \b
+    Examples: a real study in two commands, and one of your generators' samples:
+      evalkit study new my-study --example chorales
+      evalkit study serve my-study
+
+      evalkit run suite.yaml --samples 20 --out run/
+      evalkit study new my-study --from run/
+    """
+    from studies.new import new_example, new_from_run, new_study
+
+    if example is not None and run is not None:
+        raise UserError("--example and --from: give one of them")
+    if example is not None:
+        with _spinner() as making:
+            new_example(folder, example, making)
+        click.echo(f"{folder}: a ready study; next: evalkit study serve {folder}")
+    elif run is not None:
+        items = new_from_run(folder, run)
+        click.echo(f"{folder}: a study of {items} items; next: edit {folder}/study.yaml, evalkit study check {folder}")
+        if items < 10:
+            click.echo(f"more items: evalkit run ... --samples N --out {run}, which goes on where it ended", err=True)
+    else:
+        new_study(folder)
+        click.echo(
+            f"{folder}: put MIDI files into {folder}/midi/..., edit study.yaml, then evalkit study check {folder}"
+        )
+
+
+@click.command(short_help="Find what would go wrong before anyone listens.")
+@FOLDER
+def check(folder: Path) -> int:
+    """Look at the files, the plan, the texts and the rendered audio of a study; one line for each finding.
+
+    Exit code 0: nothing found. 1: findings. 2: no study, or one that cannot be read.
+
+    \b
+    Example:
+      evalkit study check my-study
+    """
+    from studies.checks import findings
+    from studies.design import load_study
+    from studies.stimuli import is_rendered
+
+    study = load_study(folder)
+    found = 0
+    with _spinner() as looking:
+        for line in findings(study, lambda what, n: looking(f"checking {what}")):
+            click.echo(line)
+            found += 1
+    if not found:
+        click.echo(f"{folder}: nothing to complain about", err=True)
+    with suppress(UserError):  # which is among the findings
+        if not is_rendered(study):
+            click.echo(f"not rendered yet, or not as it is now: evalkit study render {folder}", err=True)
+    return 1 if found else 0
+
+
+@click.command(short_help="Make the audio of a study.")
+@FOLDER
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Threads [default: one per CPU core].")
+def render(folder: Path, workers: int | None) -> None:
+    """Render what is missing: MIDI to audio, equally long and loud, without any trace of a system.
+
+    Killed and started again it goes on where it stopped; what has not changed is not made again.
+
+    \b
+    Example:
+      evalkit study render my-study
+    """
+    from studies.design import load_study
+
+    stimuli = render_with_progress(load_study(folder), workers)
+    click.echo(f"{folder}: {len(stimuli)} stimuli are ready; next: evalkit study check {folder}")
+
+
+def render_with_progress(study: Study, workers: int | None = None) -> tuple[Stimulus, ...]:
+    """``studies.stimuli.render`` with a bar on stderr, if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from studies import stimuli
+
+    total = sum(len(job.sources) for job in stimuli.plan(study))
+    console = Console(stderr=True)
+    columns = (TextColumn("rendering {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        return stimuli.render(
+            study, workers=workers, advance=lambda item, n: bar.update(task, advance=n, description=item)
+        )
+
+
+@contextmanager
+def _spinner() -> Iterator[Callable[[str], None]]:
+    """What is being done, on stderr, if that is a terminal."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    with Console(stderr=True).status("") as status:
+        yield lambda what: status.update(escape(what))
+
+
+COMMANDS = (new, check, render)  # of the group ``evalkit study``
