@@ -2,8 +2,15 @@
 
     P(left preferred) = 1 / (1 + exp(-(strength of left - strength of right + side)))   among comparisons without a tie
 
-Model-based intervals take votes for independent; measured coverage of nominal 95 % with listener effects is in
-tests/benchmarks/simulate_coverage.py. Models of ties: outcome_models.
+Model-based intervals take votes for independent. Measured coverage of nominal 95 % intervals of differences, in per cent
+(tests/benchmarks/simulate_coverage.py: 1,000 studies of four systems whose listeners have tastes):
+
+    listeners x trials, ties      model-based   clustered   bootstrap (100 studies)
+    30 x 18, none                 83            95          96
+    72 x 10, none                 89            95          94
+    30 x 18, Davidson             81            95          94
+    12 x 30, Davidson             74            95          97
+    200 x 12, Davidson, strong    80            95          96
 """
 
 from __future__ import annotations

@@ -84,7 +84,9 @@ def influence(table: pd.DataFrame, *, ties: Ties = "davidson", side: bool = True
     grouped = problem.comparisons.counts_by(codes)
     dense = grouped if isinstance(grouped, np.ndarray) else grouped.toarray()
     without = problem.counts.ravel()[None] - dense
-    refitted = [_refit(problem, beta, counts) for counts in _blocks([without], without.shape[1])]
+    refitted = [
+        _refit(problem, beta, counts) for counts in _blocks([without], np.arange(without.shape[1]), without.shape[1])
+    ]
     inner = len(problem.basis) - 1
     strengths = problem.basis @ beta[:inner]
     change = strengths - np.concatenate(refitted)[:, :inner] @ problem.basis.T
@@ -103,17 +105,23 @@ def _replicates(problem: Problem, beta: Floats, listeners: NDArray[np.intp], res
     """(resamples, systems - 1) strengths in the basis."""
     inner = len(problem.comparisons.systems) - 1
     grouped = problem.comparisons.counts_by(listeners)
+    used = np.flatnonzero(problem.counts.ravel())
+    if len(used) < grouped.shape[1]:  # without ties, a third of the columns is empty
+        grouped = grouped[:, used]
     drawn = [weights.astype("f4") @ grouped for weights in resample_weights(grouped.shape[0], resamples, seed)]
-    blocks = [_refit(problem, beta, counts)[:, :inner] for counts in _blocks(drawn, grouped.shape[1])]
+    blocks = [_refit(problem, beta, counts)[:, :inner] for counts in _blocks(drawn, used, problem.counts.size)]
     return np.concatenate(blocks) if blocks else np.empty((0, inner))
 
 
-def _blocks(drawn: list[NDArray], width: int) -> Iterator[Floats]:
-    """Few large products are faster than many small ones, but memory stays bounded."""
-    counts = np.concatenate(drawn) if drawn else np.empty((0, width), "f4")
+def _blocks(drawn: list[NDArray], used: NDArray[np.intp], width: int) -> Iterator[Floats]:
+    """Counts (some, cells, 3): few large problems are faster than many small ones, but memory stays bounded."""
+    counts = np.concatenate(drawn) if drawn else np.empty((0, len(used)), "f4")
     rows = max(1, AT_ONCE // width)
     for start in range(0, len(counts), rows):
-        yield counts[start : start + rows].astype(np.float64).reshape(-1, width // 3, 3)
+        part = counts[start : start + rows]
+        block = np.zeros((len(part), width))
+        block[:, used] = part
+        yield block.reshape(len(part), -1, 3)
 
 
 def _refit(problem: Problem, beta: Floats, counts: Floats) -> Floats:
