@@ -447,7 +447,7 @@ class Holds(Good):
     document = runner.run(runner.make_plan(load_suite(str(place / "tiny.yaml"))), place / "out", workers=1, timeout=60)
     assert {r["generator"]: r["value"] for r in document["results"]} == {"reference": None, "Holds": 4.0}
     assert document["provenance"]["unreadable"] == [
-        "crowded.mid: cannot be said as satb: crowded.mid: 5 pitches sound at step 0, four voices have at most 4"
+        "crowded.mid: cannot be said as satb: 5 pitches sound at step 0, four voices have at most 4"
     ]
 
 
