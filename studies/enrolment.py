@@ -95,7 +95,9 @@ def remove_person(session: Session, me: ParticipantRow, state: str) -> None:
         session.execute(delete(table).where(table.participant_id == me.id))
     me.state = state
     me.token_hash = f"removed:{me.code}"
-    me.background = me.sound = me.consent_at = me.consent_sha256 = me.finished_at = me.completion_code = None
+    me.page_id = me.background = me.sound = me.consent_at = me.consent_sha256 = me.finished_at = me.completion_code = (
+        None
+    )
     me.seen_at = me.lease_until = me.created_at
 
 

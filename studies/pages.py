@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from studies.answers import checked_answers
@@ -68,10 +68,12 @@ def next_trial(opened: OpenStudy, token: str) -> TrialPage | None:
         page = _advance(opened, session, me)
         if page is None:
             return None
-        trial, number, position, total = page
+        trial_id, number, position, total = page
+        trial = session.get_one(TrialRow, trial_id)
         row = PageRow(key=secrets.token_urlsafe(12), trial_id=trial.id, pass_number=number, created_at=opened.clock())
         session.add(row)
         session.flush()
+        me.page_id = row.id
         shares = _shares(opened, session, trial, number)
         expires = opened.clock().timestamp() + 60 * CLIP_MINUTES
         clips = {
@@ -100,7 +102,7 @@ def record_events(
     checked = checked_events(events)
     with moving(opened, token) as (session, me):
         page, trial = _own_page(session, me, page_id)
-        if page.id != _latest_page(session, me):
+        if page.id != me.page_id:
             raise _stale_page()
         stored = set(session.scalars(select(EventRow.sequence).where(EventRow.page_id == page.id)))
         fresh = [event for event in checked if event.sequence not in stored]
@@ -141,7 +143,7 @@ def submit(opened: OpenStudy, token: str, trial: int, page_id: str, answers: Map
             raise Refused(
                 "answered", "This has been answered already, in another tab or before a reload; please reload."
             )
-        if page.id != _latest_page(session, me):
+        if page.id != me.page_id:
             raise _stale_page()
         if session.scalar(select(StudyRow.state).where(StudyRow.id == opened.id)) == "closed":
             raise Refused("not_open", "This study has been closed; thank you for taking part.")
@@ -164,38 +166,35 @@ def resolve_stimulus(opened: OpenStudy, clip_token: str) -> Stimulus:
             .join(ParticipantRow, ParticipantRow.id == TrialRow.participant_id)
             .where(PageRow.id == claim.page, ParticipantRow.study_id == opened.id)
         ).first()
-        if (
-            found is None
-            or found[1].state not in ("practice", "trials")
-            or _latest_page(session, found[1]) != claim.page
-        ):
+        if found is None or found[1].state not in ("practice", "trials") or found[1].page_id != claim.page:
             raise Refused("expired_clip", "This excerpt belongs to a page that has been left; please reload the page.")
         return opened.stimuli[_clips(opened, found[0])[claim.clip]]
 
 
-def _advance(opened: OpenStudy, session: Session, me: ParticipantRow) -> tuple[TrialRow, int, int, int] | None:
-    """(trial, pass, position, total) of the next page without an answer, moving on to the state that it belongs to."""
-    trials = list(session.scalars(select(TrialRow).where(TrialRow.participant_id == me.id).order_by(TrialRow.number)))
+def _advance(opened: OpenStudy, session: Session, me: ParticipantRow) -> tuple[int, int, int, int] | None:
+    """(trial's id, pass, position, total) of the next page without an answer, and on to the state that it belongs to."""
     passes = opened.study.question_passes()
-    answered = {
-        (trial, question)
-        for trial, question in session.execute(
-            select(ResponseRow.trial_id, ResponseRow.question)
-            .join(TrialRow, TrialRow.id == ResponseRow.trial_id)
-            .where(TrialRow.participant_id == me.id)
-        )
-    }
-    order = page_order([(t.number, t.kind) for t in trials], len(passes), me.code)
-    practice = sum(trial.kind == "practice" for trial in trials) * len(passes)
+    kinds: dict[int, tuple[int, str]] = {}
+    answered = set()
+    found = session.execute(
+        select(TrialRow.id, TrialRow.number, TrialRow.kind, ResponseRow.question)
+        .outerjoin(ResponseRow, ResponseRow.trial_id == TrialRow.id)
+        .where(TrialRow.participant_id == me.id)
+        .order_by(TrialRow.number)
+    )
+    for trial, number, kind, question in found:
+        kinds[number] = (trial, kind)
+        answered.add((number, question))
+    order = page_order([(number, kind) for number, (_, kind) in kinds.items()], len(passes), me.code)
+    practice = sum(kind == "practice" for _, kind in kinds.values()) * len(passes)
     for place, (number, pass_number) in enumerate(order):
-        trial = trials[number]
-        if (trial.id, passes[pass_number][0].name) in answered:
+        if (number, passes[pass_number][0].name) in answered:
             continue
         if place < practice:
-            return trial, pass_number, place + 1, practice
+            return kinds[number][0], pass_number, place + 1, practice
         if me.state == "practice":
             go_on(opened, me)
-        return trial, pass_number, place - practice + 1, len(order) - practice
+        return kinds[number][0], pass_number, place - practice + 1, len(order) - practice
     while me.state in ("practice", "trials"):
         go_on(opened, me)
     return None
@@ -210,11 +209,6 @@ def _own_page(session: Session, me: ParticipantRow, page_id: str) -> tuple[PageR
     if found is None:
         raise Refused("unknown_page", "This page is not known; please reload.")
     return found[0], found[1]
-
-
-def _latest_page(session: Session, me: ParticipantRow) -> int | None:
-    of_mine = select(TrialRow.id).where(TrialRow.participant_id == me.id)
-    return session.scalar(select(func.max(PageRow.id)).where(PageRow.trial_id.in_(of_mine)))
 
 
 def _stale_page() -> Refused:

@@ -145,6 +145,7 @@ class ParticipantRow(Table):
     slot_number: Mapped[int]
     language: Mapped[str]
     piano_roll: Mapped[bool]
+    page_id: Mapped[int | None]  # of ``pages``: the latest, whose answer is waited for
     seen_at: Mapped[dt.datetime] = mapped_column(default=now)
     lease_until: Mapped[dt.datetime]
     consent_at: Mapped[dt.datetime | None]
@@ -265,7 +266,10 @@ def open_store(url: str) -> Store:
     shown = engine.url.render_as_string(hide_password=True)
     try:
         _migrate(engine, shown)
-    except (DBAPIError, TimeoutError) as error:
+    except (DBAPIError, TimeoutError, UserError) as error:
+        engine.dispose()
+        if isinstance(error, UserError):
+            raise
         reason = " ".join(str(getattr(error, "orig", error)).split())
         raise UserError(f"{shown}: the database cannot be opened: {reason}") from error
     return Store(engine)
@@ -279,7 +283,7 @@ def _engine(url: str) -> Engine:
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=40, connect_args=POSTGRESQL)
+        return create_engine(parsed, pool_pre_ping=True, pool_size=5, max_overflow=15, connect_args=POSTGRESQL)
     file = parsed.database or ""
     if parsed.get_backend_name() != "sqlite" or not file or file.startswith((":memory:", "file:")):
         shown = parsed.render_as_string(hide_password=True)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from itertools import combinations, product
 from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -27,6 +31,9 @@ from evalkit.results import (
 )
 from studies.design import Study, parse_study
 from studies.manifest import Stimulus
+
+if TYPE_CHECKING:
+    from pgserver import PostgresServer
 
 NASTY = "<b>bold</b> & 100% $x_1$ #{~}^\\ with a name that goes on for longer than anybody would like it to"
 SYSTEMS = ("es-net", "coconet", "orderless-nade", "ngram", NASTY)
@@ -141,7 +148,12 @@ def write_run() -> Callable[..., Path]:
             for i, system in enumerate((REFERENCE, *SYSTEMS))
         }
         copies = {"ngram": [{"piece": "bwv_1", "source": "BWV <269> & more", "bars": 3}]}
-        figures = {"pitch_cells": {s: c.tolist() for s, c in cells.items()}, "copies": copies}
+        errors = {"exact": -0.6, "mean": [-0.7, -0.62], "low": [-0.8, -0.63], "high": [-0.65, -0.61]}
+        figures = {
+            "pitch_cells": {s: c.tolist() for s, c in cells.items()},
+            "copies": copies,
+            "edit_likelihood_error": {"orderings": [8, 64], "generators": {"es-net": errors, NASTY: errors}},
+        }
         write_atomically(folder / "figures.json", to_json(figures))
         for system in (REFERENCE, "es-net", "coconet", NASTY):
             for name in ("bwv_1", "bwv_2") if system != NASTY else ("own <piece>",):
@@ -192,3 +204,26 @@ def make_study() -> Callable[..., tuple[Study, list[Stimulus]]]:
         ]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server, from a wheel."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="evalkit-run-"))  # without one its lock would warn
+    pgserver = pytest.importorskip("pgserver", reason="pgserver brings the PostgreSQL that these tests need")
+    folder = Path(tempfile.mkdtemp(prefix="evalkit-pg-"))
+    server = pgserver.get_server(folder, cleanup_mode="stop")
+    yield server
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database, of either kind."""
+    if request.param == "sqlite":
+        return str(tmp_path / "study.sqlite")
+    server = request.getfixturevalue("postgresql")
+    name = f"study_{token_hex(6)}"
+    server.psql(f"CREATE DATABASE {name}")
+    return server.get_uri(name)

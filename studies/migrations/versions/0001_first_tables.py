@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("slot_number", sa.Integer(), nullable=False),
         sa.Column("language", sa.String(), nullable=False),
         sa.Column("piano_roll", sa.Boolean(), nullable=False),
+        sa.Column("page_id", sa.Integer(), nullable=True),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=False),
         sa.Column("consent_at", sa.DateTime(timezone=True), nullable=True),

@@ -1,0 +1,300 @@
+"""The store under fire: both databases, many processes at once, and SIGKILL."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from evalkit.errors import UserError
+from studies import session
+from studies.opening import find_study, open_study
+from studies.participants import moving
+from studies.progress import progress
+from studies.store import (
+    EventRow,
+    ParticipantRow,
+    ResponseRow,
+    SlotRow,
+    StoreUnavailable,
+    StudyRow,
+    Table,
+    TrialRow,
+    now,
+    open_store,
+)
+
+PEOPLE, TRIALS, WORKERS = 200, 10, 4
+
+WORKER = """
+import json, sys, threading, time
+from pathlib import Path
+from evalkit.errors import UserError
+from studies import session
+from studies.opening import find_study
+from studies.store import StoreUnavailable, open_store
+
+url, log, people = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+
+def open_it():
+    while True:
+        try:
+            return find_study(open_store(url), "fixture", Path())
+        except (StoreUnavailable, UserError):
+            time.sleep(0.1)
+
+opened = open_it()
+before = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("]")] if log.exists() else []
+finished = {entry[1] for entry in before if entry[0] == "finished"}
+tokens = [entry[1] for entry in before if entry[0] == "enrolled"]
+writing = threading.Lock()
+file = log.open("a", buffering=1)
+
+def say(*entry):
+    with writing:
+        file.write("\\n" * (file.tell() > 0) + json.dumps(entry))
+
+def insist(call, *arguments):
+    while True:
+        try:
+            return call(opened, *arguments)
+        except StoreUnavailable:
+            time.sleep(0.1)
+
+def take_part(token):
+    if token is None:
+        try:
+            token = insist(session.enrol)
+        except session.Refused as refused:
+            assert refused.code == "full"
+            return
+        say("enrolled", token)
+    insist(session.give_consent, token, True)
+    insist(session.set_sound, token, {"volume_set": True})
+    while (page := insist(session.next_trial, token)) is not None:
+        choice = ("left", "right", "tie")[hash((token, page.trial)) % 3]
+        rating = insist(session.submit, token, page.trial, page.page_id, {"fits": choice})
+        say("rated", token, page.trial, rating.answers["fits"])
+    insist(session.finish, token)
+    say("finished", token)
+
+todo = [token for token in tokens if token not in finished] + [None] * (people - len(tokens))
+threads = [threading.Thread(target=take_part, args=(token,)) for token in todo]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+@pytest.fixture
+def opened(database: str, make_study):
+    study, stimuli = make_study(trials={"per_participant": 4, "practice": 1}, gate=0)
+    store = open_store(database)
+    yield open_study(store, study, stimuli)
+    store.close()
+
+
+def test_migrations_make_the_tables_that_the_code_describes(database: str):
+    store = open_store(database)
+    with store.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Table.metadata) == []
+    store.close()
+    open_store(database).close()  # a second start finds everything in place
+
+
+def test_a_database_of_a_newer_version_is_refused(database: str):
+    store = open_store(database)
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    store.close()
+    with pytest.raises(UserError, match="written by a newer version of evalkit"):
+        open_store(database)
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("nowhere/study.sqlite", "--database: nowhere: no such folder"),
+        ("sqlite://", "--database: give a file for SQLite"),
+        ("sqlite:///file:x?mode=memory&uri=true", "--database: give a file for SQLite"),
+        ("mysql://me:secret@host/db", r"not mysql://me:\*\*\*@host/db"),
+        ("post gres://", "--database: "),
+        ("postgresql://me:secret@/db?host=/nowhere", r"postgresql\+psycopg://me:\*\*\*@/db\?host=.*cannot be opened"),
+    ],
+)
+def test_a_wrong_address_is_one_sentence(url: str, sentence: str):
+    with pytest.raises(UserError, match=sentence) as caught:
+        open_store(url)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("not a database " * 100)
+    with pytest.raises(UserError, match=r"notes\.txt: the database cannot be opened: file is not a database"):
+        open_store(str(tmp_path / "notes.txt"))
+
+
+def test_ratings_and_events_are_append_only(opened):
+    token = session.enrol(opened)
+    session.give_consent(opened, token, True)
+    session.set_sound(opened, token, {"volume_set": True})
+    page = session.next_trial(opened, token)
+    session.record_events(opened, token, page.page_id, [{"seq": 0, "kind": "play"}])
+    session.submit(opened, token, page.trial, page.page_id, {"fits": "left"})
+    for table, column, value in ((ResponseRow, "value", "right"), (EventRow, "kind", "pause")):
+        with pytest.raises(sa.exc.DBAPIError, match="append-only"), opened.store.engine.begin() as connection:
+            connection.execute(sa.update(table).values({column: value}))
+
+
+def test_every_row_says_when_and_by_what_it_was_written(opened):
+    token = session.enrol(opened)
+    with opened.store.reading() as reading:
+        for table in (StudyRow, SlotRow, ParticipantRow, TrialRow):
+            row = reading.scalars(sa.select(table).limit(1)).one()
+            assert row.created_at.utcoffset() == timedelta(0)
+            assert abs(row.created_at - now()) < timedelta(minutes=5)
+            assert (row.app_version, row.schema_version) == ("0.1.0", 1)
+    assert token
+
+
+def test_what_fails_half_way_leaves_nothing_behind(opened):
+    token = session.enrol(opened)
+    with pytest.raises(RuntimeError, match="cut off"):
+        move_half_way(opened, token)
+    assert session.participant(opened, token).state == "consent"
+
+
+def move_half_way(opened, token):
+    with moving(opened, token) as (writing, me):
+        me.state = "finished"
+        writing.flush()
+        raise RuntimeError("cut off")
+
+
+def test_a_busy_database_is_reported_as_such(tmp_path: Path, make_study, monkeypatch):
+    monkeypatch.setattr("studies.store.BUSY_SECONDS", 0.05)
+    study, stimuli = make_study()
+    opened = open_study(open_store(str(tmp_path / "study.sqlite")), study, stimuli)
+    other = sa.create_engine(f"sqlite:///{tmp_path / 'study.sqlite'}", isolation_level=None)
+    with other.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="try again"):
+            session.enrol(opened)
+        connection.exec_driver_sql("ROLLBACK")
+    other.dispose()
+    assert session.enrol(opened)
+    opened.store.close()
+
+
+def test_crowds_and_kills_lose_and_double_nothing(database: str, tmp_path: Path, make_study, request):
+    """200 people enrol at once and give 2,000 answers; a process of the app and the database server die meanwhile."""
+    trials = {"per_participant": TRIALS, "practice": 0}
+    study, stimuli = make_study(items=20, trials=trials, target={"participants": PEOPLE}, gate=0)
+    opened = open_study(open_store(database), study, stimuli)
+    logs = [tmp_path / f"worker-{i}.log" for i in range(WORKERS)]
+    workers = [start_worker(database, log) for log in logs]
+    try:
+        wait_for(logs, "enrolled", 20)
+        assert max(progress(opened).imbalance.values()) <= 1  # while the others are still coming in
+        wait_for(logs, "rated", PEOPLE * TRIALS // 4)
+        workers[0].send_signal(signal.SIGKILL)
+        workers[0].wait()
+        workers[0] = start_worker(database, logs[0])
+        wait_for(logs, "rated", PEOPLE * TRIALS // 2)
+        if not database.endswith(".sqlite"):
+            kill_and_restart(request.getfixturevalue("postgresql"))
+        assert [worker.wait(timeout=120) for worker in workers] == [0] * WORKERS
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    opened.store.close()
+    opened = find_study(open_store(database), study.name, Path())
+    finish_the_rest(opened)
+    check_everything(opened, [entry for log in logs for entry in entries(log)])
+    opened.store.close()
+
+
+def start_worker(url: str, log: Path) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    return subprocess.Popen([sys.executable, "-c", WORKER, url, str(log), str(PEOPLE // WORKERS)], env=environment)
+
+
+def entries(log: Path) -> list[list]:
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("]")]  # the last may have been cut by SIGKILL
+
+
+def wait_for(logs: list[Path], kind: str, number: int) -> None:
+    deadline = time.monotonic() + 120
+    while sum(entry[0] == kind for log in logs for entry in entries(log)) < number:
+        assert time.monotonic() < deadline, f"fewer than {number} {kind}"
+        time.sleep(0.05)
+
+
+def kill_and_restart(server) -> None:
+    os.kill(server.get_pid(), signal.SIGKILL)
+    for attempt in count():  # until the orphaned backends have noticed
+        time.sleep(0.3)
+        try:
+            server.ensure_postgres_running()
+        except subprocess.CalledProcessError:
+            assert attempt < 50
+        else:
+            return
+
+
+def finish_the_rest(opened: session.OpenStudy) -> None:
+    """Whose token was lost with the killed process is dropped when the lease ends, and the places are taken anew."""
+    later = replace(opened, clock=lambda: now() + timedelta(hours=3))
+    while True:
+        try:
+            token = session.enrol(later)
+        except session.Refused:  # full
+            return
+        session.give_consent(later, token, True)
+        session.set_sound(later, token, {"volume_set": True})
+        while (page := session.next_trial(later, token)) is not None:
+            session.submit(later, token, page.trial, page.page_id, {"fits": "tie"})
+        session.finish(later, token)
+
+
+def check_everything(opened: session.OpenStudy, said: list[list]) -> None:
+    from studies.tokens import token_hash
+
+    rated = {
+        (token_hash(token), trial): answer for kind, token, *rest in said if kind == "rated" for trial, answer in [rest]
+    }
+    assert len(rated) >= PEOPLE * TRIALS * 0.9
+    with opened.store.reading() as reading:
+        rows = reading.execute(
+            sa.select(ParticipantRow.token_hash, TrialRow.number, ResponseRow.value, ParticipantRow.state)
+            .join(TrialRow, TrialRow.id == ResponseRow.trial_id)
+            .join(ParticipantRow, ParticipantRow.id == TrialRow.participant_id)
+        ).all()
+        total = reading.scalar(sa.select(sa.func.count()).select_from(ResponseRow))
+        states = Counter(reading.scalars(sa.select(ParticipantRow.state)))
+        holders = Counter(reading.scalars(sa.select(SlotRow.participant_id)))
+    stored = Counter((who, trial) for who, trial, *_ in rows)
+    answers = {(who, trial): value for who, trial, value, _ in rows}
+    assert set(stored.values()) == {1}
+    assert len(rows) == total  # no orphan
+    assert {key: answers.get(key) for key in rated} == rated  # what was acknowledged is there, as it was given
+    assert sum(state == "finished" for *_, state in rows) == PEOPLE * TRIALS
+    assert states["finished"] == PEOPLE
+    assert len(holders) == PEOPLE  # each place is held by one person
+    assert None not in holders
+    assert max(progress(opened).imbalance.values()) <= 1
