@@ -80,7 +80,7 @@ def summary(judgements: Sequence[Judgement]) -> list[str]:
                 own.setdefault(j.claim.id, j.verdict)
         counts = Counter(own.values())
         words = ", ".join(f"{verdict} {counts[verdict]}" for verdict in get_args(Verdict) if counts[verdict])
-        sentences.append(f"{paper}, {len(own)} claims: {words}.")
+        sentences.append(f"{paper}, {len(own)} claim{'s' if len(own) > 1 else ''}: {words}.")
     return sentences
 
 

@@ -20,10 +20,20 @@ from hypothesis import strategies as st
 from evalkit.errors import UserError
 from evalkit.music.midi import write_midi
 from evalkit.music.notes import Piece, note_array
-from evalkit.results import REFERENCE, Comparison, Result, results_document, sample_name, to_json, write_atomically
+from evalkit.results import (
+    PROMPT,
+    REFERENCE,
+    Comparison,
+    Result,
+    results_document,
+    sample_name,
+    to_json,
+    write_atomically,
+)
 from reports.cli import report
 from reports.comparison import split, tables
 from reports.formatting import column_decimals, number
+from reports.listening import sample_groups
 from reports.page import copying, verdict, write_report
 from reports.records import read_records
 from reports.significance import letters
@@ -373,6 +383,14 @@ def test_copies_provenance_and_command_are_on_the_page(made: Path) -> None:
     assert "jsb:train" in text
 
 
+def test_the_page_shows_claims_and_the_worth_of_the_estimator(made: Path) -> None:
+    text = (made / "index.html").read_text()
+    assert "with 64 of them its estimate is off by −0.020 [−0.040, −0.010] for es-net" in text
+    assert (made / "figures" / "edit-likelihood-error-0.pdf").is_file()
+    assert 'id="claims"' in text
+    assert "only a listening study can say" in text
+
+
 def test_the_same_results_give_the_same_page(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {p: (made / p).read_bytes() for p in ("index.html", "tables.tex", "tables.csv")}
     monkeypatch.setattr(
@@ -392,6 +410,25 @@ def test_two_directories_and_a_report_inside_its_own_results(write_run, tmp_path
     assert "stands apart from one" in text
     assert 'href="results.json"' in text
     assert "ES-Net Table 2" in text
+
+
+def test_answers_to_one_prompt_stand_together_after_what_was_given(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("reports.listening._sounds", lambda entries, out: ([None] * len(entries), []))
+    run = folder(tmp_path / "run", [result("b", 0.5), result("a", 0.5)])
+    piece = Piece("p", 4, note_array(*(np.array([v]) for v in (0, 4, 60))), 16)
+    for system, name in [(s, n) for s in ("a", "b", PROMPT) for n in ("0000 x@0", "0001 y@8")] + [("a", "own")]:
+        (run / "samples" / system).mkdir(parents=True, exist_ok=True)
+        write_midi(piece, run / "samples" / system / f"{name}.mid")
+    groups, _ = sample_groups(read_records([run]), tmp_path / "out")
+    assert [(g.heading, g.prompted, [s.system for s in g.samples]) for g in groups] == [
+        ("0000 x@0", True, [PROMPT, "b", "a"]),
+        ("0001 y@8", True, [PROMPT, "b", "a"]),
+        ("a", False, ["a"]),
+    ]
+    make(run, "--out", tmp_path / "out")
+    text = (tmp_path / "out" / "index.html").read_text()
+    assert "Given the melody 0000 x@0" in text
+    assert text.index("what was given") < text.index("<h4>b")
 
 
 def test_a_broken_sample_is_named_and_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.errors import UserError
 from evalkit.music.notes import Piece, Tempo, note_array
 from evalkit.results import REFERENCE, Result, results_document, to_json, write_atomically
-from reports import drawing, figures, pianorolls
+from reports import drawing, estimator_error, figures, pianorolls
 from reports.comparison import tables
 from reports.drawing import inline, looks, short_names
-from reports.records import read_records
+from reports.plates import plates
+from reports.records import Estimates, EstimatorError, read_records
 
 # ---- figures -----------------------------------------------------------------------------------------------------
 
@@ -110,6 +112,89 @@ def test_glyphs_come_from_another_font_where_one_is_installed(monkeypatch: pytes
     assert b"STIXNonUnicode" in with_one.pdf
     assert b"STIX" not in without.pdf
     assert "DejaVu" not in inline(with_one)
+
+
+# ---- the error of the sampled likelihood -----------------------------------------------------------------------
+
+ORDERINGS = (8, 64, 1024)
+
+
+def estimates(exact: float | None = -0.6, mean=(-0.7, -0.62, -0.601), spread: float = 0.02) -> Estimates:
+    return Estimates(exact, mean, tuple(m - spread for m in mean), tuple(m + 2 * spread for m in mean))
+
+
+def test_errors_are_estimates_minus_the_exact_value_and_finite() -> None:
+    found = EstimatorError(ORDERINGS, {})
+    (first, *_) = estimator_error.errors(found, estimates())
+    assert first == (8, pytest.approx(-0.1), pytest.approx(-0.12), pytest.approx(-0.06))
+    broken = Estimates(-0.6, (-math.inf, None, -0.6), (-math.inf, None, -0.7), (-math.inf, None, -0.5))
+    assert [point[0] for point in estimator_error.errors(found, broken)] == [1024]
+    assert estimator_error.errors(found, estimates(exact=None)) == []
+    assert estimator_error.errors(found, estimates(exact=-math.inf)) == []
+
+
+def test_the_sentence_says_what_the_estimator_was_worth_at_the_recommended_number() -> None:
+    found = EstimatorError(ORDERINGS, {"es-net": estimates(), "broken": estimates(exact=None)}, 308, 200)
+    said, gap = estimator_error.sentences(found)
+    assert "with 64 of them its estimate is off by −0.020 [−0.040, 0.020] for es-net, in nats per edit" in said
+    assert "95 % of 200 repetitions in brackets" in said
+    assert said.endswith("with 8 by −0.100, with 1,024 by −0.001.")
+    assert gap == "The two values in the paper's Table 1 are 0.077 apart."  # 0.635 - 0.558
+    few = EstimatorError((8, 16), {"es-net": Estimates(-0.6, (-0.7, -0.65), (-0.8, -0.7), (-0.6, -0.6))})
+    assert "with 16 of them its estimate is off by −0.050 [−0.100, 0.000]" in estimator_error.sentences(few)[0]
+
+
+def test_the_curve_is_drawn_on_doublings_with_a_line_at_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+    original = estimator_error.finished
+    monkeypatch.setattr(
+        estimator_error, "finished", lambda figure, *words: kept.append(figure) or original(figure, *words)
+    )
+    systems = {"_hidden & <b>": estimates(), "second": estimates(mean=(-0.65, -0.61, -0.6005))}
+    found = EstimatorError(ORDERINGS, systems)
+    drawn = estimator_error.draw(found, looks(list(systems)), "e")
+    (axes,) = kept[0].axes
+    assert axes.get_xscale() == "log"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["8", "64", "1,024"]
+    lines = {tuple(np.round(line.get_ydata(), 6)) for line in axes.get_lines()}
+    assert lines == {(0, 0), (-0.1, -0.02, -0.001), (-0.05, -0.01, -0.0005)}
+    assert len(axes.collections) == 2  # a band for each
+    assert len(kept[0].legends[0].get_texts()) == 2
+    assert "nats per edit" in drawn.alternative
+    assert b"/FontFile2" in drawn.pdf
+    assert drawn == estimator_error.draw(found, looks(list(systems)), "e")
+    assert estimator_error.draw(EstimatorError(ORDERINGS, {"a": estimates(exact=None)}), looks(["a"]), "e") is None
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        ({"orderings": [8, 16]}, r"generators\.a\.mean must have a value for each of 'orderings'"),
+        ({"generators": {"a": {"exact": 0.5}}}, r"generators\.a\.mean"),
+        ({"generators": 3}, r"generators: "),
+    ],
+)
+def test_a_broken_error_figure_is_one_sentence(tmp_path: Path, broken: dict, sentence: str) -> None:
+    rows = {"exact": -0.6, "mean": [-0.7], "low": [None], "high": ["-inf"]}
+    figure = {"orderings": [8], "generators": {"a": rows}}
+    results = [Result("s", "t", "a", "bhattacharyya", "correct", 0.5, None, 7, "", "lower")]
+    write_atomically(tmp_path / "results.json", to_json(results_document({}, results)))
+    write_atomically(tmp_path / "figures.json", to_json({"edit_likelihood_error": figure}))
+    (record,) = read_records([tmp_path])
+    assert record.estimator_errors[""].generators["a"] == Estimates(-0.6, (-0.7,), (None,), (-math.inf,))
+    write_atomically(tmp_path / "figures.json", to_json({"edit_likelihood_error": figure | broken}))
+    with pytest.raises(UserError, match=sentence):
+        read_records([tmp_path])
+
+
+def test_every_task_that_counted_pitches_has_its_histogram(tmp_path: Path) -> None:
+    results = [Result("s", "t", "a", "bhattacharyya", "correct", 0.5, None, 7, "", "lower")]
+    write_atomically(tmp_path / "results.json", to_json(results_document({}, results)))
+    cells = {"a": [1] * 128}
+    write_atomically(tmp_path / "figures.json", to_json({"pitch_cells": cells, "pitch_cells@my completion": cells}))
+    made = plates(read_records([tmp_path]), looks(["a"]))
+    assert [plate.caption.partition(":")[0] for plate in made] == ["Pitch histogram", "Pitch histogram, my completion"]
+    assert len({plate.drawing.name for plate in made}) == 2
 
 
 # ---- piano rolls -------------------------------------------------------------------------------------------------
