@@ -10,6 +10,7 @@ import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
+from statsmodels.miscmodels.ordinal_model import OrderedModel
 
 from evalkit.errors import UserError
 from studies.analysis.bradley_terry import fit
@@ -171,6 +172,18 @@ def test_covariance_with_ties_equals_the_curvature_of_the_likelihood() -> None:
     errors = np.sqrt(np.diag(np.linalg.inv(np.array(hessian) / 4e-6)))
     ours = [*(found.standard_errors[s] for s in "bcd"), found.side.standard_error, found.tie.standard_error]
     assert ours == pytest.approx(errors, rel=1e-4)
+
+
+def test_rao_kupper_with_a_side_effect_is_an_ordered_logit() -> None:
+    table = simulate_pairs(STRENGTHS, listeners=40, trials=12, tie=0.8, side=0.4, seed=7)
+    order = table["outcome"].map({"right": 0, "tie": 1, "left": 2}).to_numpy()
+    design = np.column_stack([(table["left"] == s).astype(float) - (table["right"] == s).astype(float) for s in "bcd"])
+    oracle = OrderedModel(order, design, distr="logit").fit(method="bfgs", disp=False, gtol=1e-8)
+    low, high = oracle.model.transform_threshold_params(oracle.params)[1:3]
+    found = fit(table, ties="rao-kupper", cluster=None, reference="a")
+    assert [found.strengths[s] for s in "bcd"] == pytest.approx(oracle.params[:3], abs=1e-4)
+    assert (found.side.value, found.tie.value) == pytest.approx((-(low + high) / 2, (high - low) / 2), abs=1e-4)
+    assert found.log_likelihood == pytest.approx(oracle.llf)
 
 
 # --- what must hold for any table ---

@@ -30,7 +30,9 @@ def test_means_and_errors_equal_a_clustered_regression() -> None:
     assert list(found.standard_errors.values()) == pytest.approx(oracle.bse * math.sqrt(12 / 11))
     assert found.means == pytest.approx(table.groupby("system")["rating"].mean().to_dict())
     assert rating_means(table).cluster == ("listener", "item")
-    assert clusters_of(table.assign(item=1)) == "listener"
+    few = table[table["item"] < "item-0003"]
+    assert clusters_of(few) == clusters_of(table.assign(item=1)) == "listener"
+    assert rating_means(few).notes[0] == "with 3 items, intervals hold for these items and not for others"
 
 
 def test_clustering_by_one_row_each_is_the_textbook_error_of_a_mean() -> None:

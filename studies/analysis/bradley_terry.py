@@ -2,7 +2,7 @@
 
     P(left preferred) = 1 / (1 + exp(-(strength of left - strength of right + side)))   among comparisons without a tie
 
-Model-based intervals take votes for independent. Measured coverage of nominal 95 % intervals of differences, in per cent
+Model-based intervals take votes for independent. Measured coverage, in per cent, of 95 % intervals of differences
 (tests/benchmarks/simulate_coverage.py: 1,000 studies of four systems whose listeners have tastes):
 
     listeners x trials, ties      model-based   clustered   bootstrap (100 studies)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 BOTH: Cluster = ("listener", "item")
+FEWEST_ITEMS = 6  # as a sample of all items; fewer are taken as they are
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,8 +49,8 @@ class Means:
 
 
 def clusters_of(table: pd.DataFrame) -> Cluster:
-    """Listeners and items, or listeners alone where a single item cannot stand for others."""
-    return BOTH if "item" in table.columns and table["item"].nunique() > 1 else "listener"
+    """Listeners and items, or listeners alone where so few items cannot stand for others."""
+    return BOTH if "item" in table.columns and table["item"].nunique() >= FEWEST_ITEMS else "listener"
 
 
 def rating_means(
@@ -65,8 +66,11 @@ def rating_means(
     systems = tuple(sorted(names, key=str))
     design = np.eye(len(systems))[np.array([systems.index(n) for n in names])[codes]]
     beta, covariance = least_squares(design, table["rating"].to_numpy(np.float64), table, chosen)
-    n = design.sum(axis=0)
-    return _means(systems, beta, covariance, n[:, None] + n, None, len(table), chosen, ())
+    n, items = design.sum(axis=0), table["item"].nunique()
+    notes: tuple[str, ...] = ()
+    if cluster == "auto" and chosen != BOTH:
+        notes = (f"with {items} item{'s' * (items > 1)}, intervals hold for these items and not for others",)
+    return _means(systems, beta, covariance, n[:, None] + n, None, len(table), chosen, notes)
 
 
 def preference_means(

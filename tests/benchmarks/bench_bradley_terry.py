@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_bradley_terry.py
 
 Ours starts from the table (names, not codes) and does everything: counts, the fit, 1,000 refits, intervals of all 190
-pairs; choix starts from its list of index pairs. Both on one thread, because choix has no more to use, and in seconds of
+pairs; choix starts from its list of index pairs. Both on one thread, because choix uses no more, and in seconds of
 processor time, which neighbours change less. Prints times and ratios; asserts nothing.
 """
 # ruff: noqa: E402 - threads are set before numpy is imported
