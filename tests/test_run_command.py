@@ -62,6 +62,15 @@ def test_a_run_prints_its_table_and_writes_its_results(place: Path, capfd: pytes
     assert json.loads((place / "out" / "figures.json").read_text())["pitch_cells"].keys() == {"reference", "uniform"}
 
 
+def test_as_many_samples_are_written_as_are_wanted(place: Path):
+    (place / "tiny.yaml").write_text(SUITE.replace("pieces: 2", "pieces: 6"))
+    written = place / "out" / "samples" / "uniform"
+    for wanted, there in (((), 3), (("--samples", "5"), 5), (("--samples", "0"), 0), (("--samples", "99"), 6)):
+        assert run("tiny.yaml", "--out", "out", "--workers", "1", *wanted) == 0
+        assert len(list(written.glob("*.mid"))) == there
+    assert [path.stem for path in sorted(written.iterdir())] == [f"{i:04d}" for i in range(6)]
+
+
 def test_broken_files_are_named(place: Path, capfd: pytest.CaptureFixture[str]):
     (place / "music" / "broken.mid").write_bytes(b"MThd, and then nothing")
     assert run("tiny.yaml", "--out", "out", "--workers", "1") == 0

@@ -49,6 +49,14 @@ def _checked_timeout(context: click.Context, parameter: click.Parameter, value: 
     help="auto, cpu, cuda, cuda:N or mps.",
 )
 @click.option("--timeout", type=float, metavar="SECONDS", callback=_checked_timeout, help="For one shard.")
+@click.option(
+    "--samples",
+    default=3,
+    show_default=True,
+    type=click.IntRange(0),
+    metavar="N",
+    help="Pieces of each to write as MIDI.",
+)
 def run(
     suite: str,
     generators: str | None,
@@ -58,6 +66,7 @@ def run(
     workers: int | None,
     device: str,
     timeout: float | None,
+    samples: int,
 ) -> int:
     """Run SUITE (a name, or a YAML FILE) and write results, samples and records to a directory.
 
@@ -71,6 +80,7 @@ def run(
     Examples:
       evalkit run demo --out out/
       evalkit run demo --generators "ngram,models/mine.py:MyModel" --limit 16 --out out-mine/
+      evalkit run demo --out out/ --samples 30      (for a listening study; reads the pieces from the records)
     """
     from evalkit.bench import runner
     from evalkit.bench.suite import choose_generators, load_suite
@@ -88,6 +98,7 @@ def run(
             out,
             workers=workers or _cores(),
             timeout=timeout or chosen.timeout,
+            samples=samples,
             advance=advance,
         )
     print_table(document)

@@ -22,7 +22,7 @@ from evalkit.music.midi import write_midi
 from evalkit.results import to_json, write_atomically
 
 RECORDS = "records"
-SAMPLES_SHOWN = 3  # pieces of each generator that are written as MIDI
+SAMPLES_SHOWN = 3  # pieces of each generator that are written as MIDI, unless more are wanted
 SAMPLES_LIST = "samples.json"  # among the records: which samples are ours to replace
 # What ``write_atomically`` names a file of a run while it writes it.
 TEMPORARY = re.compile(r"\.((suite|samples|results|figures|timing)\.json|[0-9a-f]{64}\.npz)\.[0-9a-f]{16}")
@@ -98,18 +98,18 @@ def _sweep(out: Path) -> None:
                     file.unlink()
 
 
-def write_samples(out: Path, reduced: Mapping[str, Reduced]) -> None:
-    """The first pieces of each generator as ``samples/GENERATOR/NAME.mid``, in place of those of an earlier run.
+def write_samples(out: Path, reduced: Mapping[str, Reduced], most: int) -> None:
+    """The first ``most`` pieces of each generator as ``samples/GENERATOR/NAME.mid``.
 
-    A list among the records says which files these are: all others in ``samples`` are the user's. ``UserError`` where
-    one of those is in the way.
+    They take the place of those of an earlier run. A list among the records says which files these are: all others in
+    ``samples`` are the user's. ``UserError`` where one of those is in the way.
     """
     folder, listing = out / "samples", out / RECORDS / SAMPLES_LIST
     shown = {
         f"{generator}/{f'{title}-' if len(reduced) > 1 else ''}{piece.name.rpartition('/')[2]}.mid": piece
         for title, r in reduced.items()
         for generator, pieces in r.pieces.items()
-        for piece in pieces[:SAMPLES_SHOWN]
+        for piece in pieces[:most]
     }
     try:
         ours = set(json.loads(listing.read_text(encoding="utf-8"))) if listing.is_file() else set()

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import evalkit
-from evalkit.bench.directory import claimed, write_samples
+from evalkit.bench.directory import SAMPLES_SHOWN, claimed, write_samples
 from evalkit.bench.executors import Description, Failure, Job, execute
 from evalkit.bench.provenance import provenance
 from evalkit.bench.records import read_record, record_key, record_text, sources_checksum, write_record
@@ -96,9 +96,18 @@ def _open(suite: Suite, split: str) -> PieceSet:
 
 
 def run(
-    plan: Plan, out: Path, *, workers: int, timeout: float, advance: Advance = lambda name, n: None
+    plan: Plan,
+    out: Path,
+    *,
+    workers: int,
+    timeout: float,
+    samples: int = SAMPLES_SHOWN,
+    advance: Advance = lambda name, n: None,
 ) -> dict[str, Any]:
-    """Do what is missing, write everything to ``out`` and return the document of ``results.json``."""
+    """Do what is missing, write everything to ``out`` and return the document of ``results.json``.
+
+    ``samples``: of each generator and task, how many pieces are written as MIDI.
+    """
     started, clock = datetime.now(UTC), time.monotonic()
     with claimed(out, plan.suite) as records:
         turns = run_shards(plan, records, workers=workers, timeout=timeout, advance=advance)
@@ -114,7 +123,7 @@ def run(
             "duration_s": round(time.monotonic() - clock, 3),
             "workers": workers,
         }
-        write_samples(out, reduced)
+        write_samples(out, reduced, samples)
         write_atomically(out / "figures.json", to_json(_figures(reduced)))
         write_atomically(out / "timing.json", to_json(timing))
         write_atomically(out / "results.json", to_json(document))
