@@ -30,21 +30,27 @@ UPTO = {"train": 0.8, "valid": 0.9, "test": 1.0}  # cumulative shares of the pie
 
 
 def split_by_tune(pieces: Sequence[Piece], titles: Sequence[str]) -> Splits:
-    """Train, valid and test (0.8, 0.1, 0.1 of the pieces) such that no tune is in two of them.
+    """Train, valid and test (0.8, 0.1, 0.1 of the pieces) such that no tune is in two of them."""
+    groups = tune_groups([beat_intervals(p) for p in pieces], [opening(p) for p in pieces], titles)
+    sides = sides_of_groups(groups, [p.name for p in pieces])
+    return {split: tuple(p for p, side in zip(pieces, sides, strict=True) if side == split) for split in SPLITS}
 
-    Tunes are lined up by a hash of the first of their pieces' names, and the line is cut; so a piece more or less in
-    the corpus moves the tunes next to a cut at most.
+
+def sides_of_groups(groups: NDArray[np.integer], names: Sequence[str]) -> list[str]:
+    """The split of each piece; a group's pieces are in one.
+
+    Groups are lined up by a hash of the first of their pieces' names, and the line is cut; so a piece more or less in
+    the corpus moves the groups next to a cut at most.
     """
     members: dict[int, list[int]] = defaultdict(list)
-    groups = tune_groups([beat_intervals(p) for p in pieces], [opening(p) for p in pieces], titles)
     for index, group in enumerate(groups.tolist()):
         members[group].append(index)
-    line = sorted(members.values(), key=lambda tune: _draw(min(pieces[i].name for i in tune)))
+    line = sorted(members.values(), key=lambda tune: _draw(min(names[i] for i in tune)))
     side: dict[int, str] = {}
     for tune in line:
-        split = next(split for split in SPLITS if len(side) < UPTO[split] * len(pieces))
+        split = next(split for split in SPLITS if len(side) < UPTO[split] * len(names))
         side |= dict.fromkeys(tune, split)
-    return {split: tuple(piece for i, piece in enumerate(pieces) if side[i] == split) for split in SPLITS}
+    return [side[i] for i in range(len(names))]
 
 
 def _draw(name: str) -> bytes:
