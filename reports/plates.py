@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from evalkit.results import REFERENCE
 from reports import estimator_error, figures
 from reports.catalogue import plain
 from reports.drawing import Drawing, Look, looks
 from reports.records import Record
+
+F = TypeVar("F")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,7 @@ def _histograms(records: Sequence[Record], look: Mapping[str, Look]) -> list[Pla
     every = [(record, task, cells) for record in records for task, cells in record.pitch_cells.items()]
     made = []
     for i, (record, task, cells) in enumerate(every):
-        systems = [g for g in dict.fromkeys([*record.generators, *cells]) if g in cells]
-        drawing = figures.pitch_histogram(
-            {system: cells[system] for system in systems}, _complete(look, systems), f"pitch-histogram-{i}"
-        )
+        drawing = figures.pitch_histogram(_ordered(cells, record), _complete(look, cells), f"pitch-histogram-{i}")
         if drawing is not None:
             what = "bins of two semitones (odd pitch first), over all note cells of a set; as ES-Net Fig. 3"
             made.append(Plate(drawing, f"{_headed(drawing, records, record, task)}: {what}.", True))
@@ -45,6 +45,7 @@ def _estimator_errors(records: Sequence[Record], look: Mapping[str, Look]) -> li
     every = [(record, task, found) for record in records for task, found in record.estimator_errors.items()]
     made = []
     for i, (record, task, found) in enumerate(every):
+        found = replace(found, generators=_ordered(found.generators, record))
         drawing = estimator_error.draw(found, _complete(look, found.generators), f"edit-likelihood-error-{i}")
         if drawing is not None:
             pairs = "" if found.pairs is None else f" over {found.pairs} pairs of rolls"
@@ -57,6 +58,12 @@ def _estimator_errors(records: Sequence[Record], look: Mapping[str, Look]) -> li
 def _headed(drawing: Drawing, records: Sequence[Record], record: Record, task: str) -> str:
     """The title, with the record and the task where there is more than one."""
     return ", ".join(filter(None, (drawing.title, record.label if len(records) > 1 else "", plain(task))))
+
+
+def _ordered(drawn: Mapping[str, F], record: Record) -> dict[str, F]:
+    """By system, in the order of the tables, then any others."""
+    names = dict.fromkeys([*record.generators, *drawn])
+    return {system: drawn[system] for system in names if system in drawn}
 
 
 def _complete(look: Mapping[str, Look], systems: Iterable[str]) -> Mapping[str, Look]:
