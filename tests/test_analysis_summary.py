@@ -392,6 +392,7 @@ def test_simulated_listeners_never_meet_people() -> None:
         (lambda p, t: (p, {k: v for k, v in t.items() if k != "trials"}), "no table 'trials'"),
         (lambda p, t: (p, {k: v for k, v in t.items() if k != "q"}), "no table 'q'"),
         (lambda p, t: (replace(p, properties=("age",)), t), "no column 'age'"),
+        (lambda p, t: (p, {**t, "listeners": pd.concat([t["listeners"]] * 2)}), "stands twice among the listeners"),
         (lambda p, t: (replace(p, questions=(Question("q", "rank"),)), t), "must be choice or likert, got 'rank'"),
         (lambda p, t: (replace(p, reference="z"), t), "reference 'z' is none of the systems"),
         (lambda p, t: (replace(p, rules=Rules(seconds=100)), t), "screening excludes every listener"),

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.analysis.clustering import Covariance, crossed, sandwich
+from studies.analysis.clustering import Covariance, crossed, not_below, sandwich
 from studies.analysis.comparisons import Comparisons, coded, collect
 from studies.analysis.connectivity import components, disconnected_message, is_finite, links_of
 from studies.analysis.newton import maximise
@@ -143,6 +143,8 @@ def _no_side(comparisons: Comparisons) -> str | None:
     if not any((b, a) in shown for a, b in shown):
         return "every pair of systems was shown in one order only"
     decided = comparisons.outcome[comparisons.outcome != 1]
+    if not len(decided):
+        return "every comparison is a tie"
     if len(np.unique(decided)) < 2:
         return "the same side won every comparison"
     return None
@@ -185,7 +187,8 @@ def _covariance(problem: Problem, beta: Floats, codes: Sequence[NDArray[np.intp]
     # the prior's pull is spread over the clusters, so that the scores sum to 0 at the estimate
     sums = [problem.comparisons.counts_by(group) @ flat for group in codes]
     sums = [s - problem.precision * beta / len(s) for s in sums]
-    return value, sandwich(bread, sums)
+    covariance = sandwich(bread, sums)
+    return value, not_below(bread, covariance) if problem.penalised else covariance
 
 
 def _result(

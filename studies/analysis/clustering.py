@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,18 @@ def sandwich(bread: Floats, sums: Sequence[Floats]) -> Covariance:
     if fewest < FEW:
         notes = (f"only {fewest} clusters: read intervals and p-values with care",)
     return Covariance(bread @ meat @ bread, fewest - 1, clusters, notes)
+
+
+def not_below(bread: Floats, found: Covariance) -> Covariance:
+    """``bread``, times the mean design effect that ``found`` shows, if above 1.
+
+    For penalised fits: where one side won everything the scores are almost 0, and a sandwich of them says that the
+    prior's answer is certain.
+    """
+    if not len(bread) or not np.isfinite(found.matrix).all():
+        return found
+    effect = float(np.trace(np.linalg.solve(bread, found.matrix))) / len(bread)
+    return replace(found, matrix=bread * max(1.0, effect))
 
 
 def _meat(sums: Floats) -> Floats:

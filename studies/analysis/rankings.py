@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.analysis.clustering import Covariance, cluster_sums, sandwich
+from studies.analysis.clustering import Covariance, cluster_sums, not_below, sandwich
 from studies.analysis.comparisons import coded
 from studies.analysis.connectivity import components, disconnected_message
 from studies.analysis.newton import Evaluate, maximise
@@ -158,4 +158,5 @@ def _covariance(
         return value, Covariance(bread, math.inf, ())
     rows = (np.eye(len(basis))[choices.taken] - p) @ basis
     sums = cluster_sums(choices.listener[choices.ranking], rows)
-    return value, sandwich(bread, [sums - precision * beta / len(sums)])
+    covariance = sandwich(bread, [sums - precision * beta / len(sums)])
+    return value, not_below(bread, covariance) if precision else covariance

@@ -163,7 +163,11 @@ def _check(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> None:
             )
         checked(tables[question.name], ("listener", "item"))
     if plan.properties:
-        checked(tables["listeners"], ("listener",))
+        people = checked(tables["listeners"], ("listener",))["listener"]
+        if people.duplicated().any():
+            raise TableError(
+                f"column 'listener': {people[people.duplicated()].iloc[0]!r} stands twice among the listeners"
+            )
         for name in plan.properties:
             if name not in tables["listeners"].columns:
                 raise TableError(f"the table of listeners has no column {name!r}, which the plan declares")
@@ -393,7 +397,9 @@ def _properties(
         if slopes is not None and _numeric(present):
             found[f"{name}: slope"] = slopes({k: float(v) for k, v in present.items()})
         groups = present if present.nunique() <= MOST_GROUPS else _halves(present, name)
-        if groups is not None:
+        if groups is None:
+            found[name] = f"has {present.nunique()} different values, too many for groups"
+        else:
             found[name] = compare_groups(table, groups.to_dict(), fit, values)
     return found
 
