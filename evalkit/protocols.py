@@ -117,6 +117,32 @@ class AutoEncodes(Protocol):
 
 
 @runtime_checkable
+class PredictsTokens(Protocol):
+    """What an autoencoder adds whose accuracy is to be measured teacher-forced: scores say nothing of other tokens."""
+
+    def decode_predictions(self, z: NDArray[np.float64], tokens: NDArray[np.integer]) -> NDArray[np.integer]:
+        """``(B, T)``: the likeliest token at each place, given z and the true tokens before it."""
+        ...
+
+
+@runtime_checkable
+class Interpolates(Protocol):
+    """For what has a way of its own between two pieces; between those of an autoencoder a task goes by ``encode``."""
+
+    def interpolate(
+        self,
+        a: Sequence[NDArray[Any]],
+        b: Sequence[NDArray[Any]],
+        alpha: float,
+        *,
+        seed: int,
+        temperature: float = 1.0,
+    ) -> list[NDArray[Any]]:
+        """For each pair a piece of its length, ``alpha`` of the way from ``a`` (0) to ``b`` (1)."""
+        ...
+
+
+@runtime_checkable
 class ProposesEdits(Protocol):
     def edit_log_probs(self, rolls: NDArray[np.bool_], cells: NDArray[np.integer] | None = None) -> NDArray[np.float64]:
         """``(B, T, P)`` log-softmax over all cells; with ``cells`` (B, C, 2) only their values, ``(B, C)``."""
@@ -142,6 +168,8 @@ CAPABILITIES: dict[str, type] = {
     "Completes": Completes,
     "ScoresTokens": ScoresTokens,
     "AutoEncodes": AutoEncodes,
+    "PredictsTokens": PredictsTokens,
+    "Interpolates": Interpolates,
     "ProposesEdits": ProposesEdits,
     "ScoresMasked": ScoresMasked,
 }

@@ -18,7 +18,7 @@ from typing import Literal
 from evalkit.bench.worker import reason_of
 from evalkit.errors import UserError
 from evalkit.protocols import Generator
-from generators.rules import answers, cells, life_cycle, pieces, scores
+from generators.rules import answers, cells, latent, life_cycle, pieces, scores
 from generators.rules.shared import global_random_state
 from generators.rules.subject import NotApplicable, Subject, Violation
 
@@ -71,6 +71,21 @@ RULES: dict[str, dict[str, Rule]] = {
         "well-formed-scores": scores.well_formed_decoder_scores,
         "normalised": scores.normalised,
         "causal": scores.causal,
+    },
+    "PredictsTokens": {
+        "well-formed": latent.well_formed_predictions,
+        "likeliest": latent.likeliest,
+        **ANSWERS,
+        **INPUTS,
+    },
+    "Interpolates": {
+        "well-formed": pieces.well_formed_pieces,
+        "pitch-range": pieces.pitch_range,
+        "length": latent.as_long_as_their_ends,
+        **ANSWERS,
+        **INPUTS,
+        "different-seeds": answers.different_seeds,
+        "temperature": answers.temperature,
     },
     "ProposesEdits": {
         "well-formed": cells.well_formed_edits,

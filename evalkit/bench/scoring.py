@@ -19,7 +19,7 @@ from evalkit.metrics.metric import Estimate, PieceTable
 from evalkit.metrics.pianoroll import pitch_cells
 from evalkit.music.notes import Piece, bar_starts, cut, quantise
 from evalkit.registry import did_you_mean
-from evalkit.results import REFERENCE, Comparison, Direction, Result
+from evalkit.results import REFERENCE, Comparison, Direction, Result, to_json
 from evalkit.statistics.comparison import compare
 from evalkit.statistics.multiplicity import holm
 
@@ -220,18 +220,24 @@ def measured(
 ) -> tuple[list[Result], list[Comparison]]:
     """Results and comparisons of what a task measures on generators alone, all on the same questions.
 
-    ``metrics`` are ids with their variants. The reference has a result without a value for each, which says what it is
-    that a generator without an estimate lacks.
+    ``metrics`` are ids with their variants. Estimates of one metric with other settings are another column: each is
+    compared with its like. The reference has a result without a value for each metric, which says what it is that a
+    generator without an estimate lacks.
     """
     same = dict.fromkeys(estimates, ("",))  # questions: every comparison is paired
     results: list[Result] = []
     comparisons: list[Comparison] = []
     for metric, variant in metrics:
-        column: dict[str, Estimate | None] = {REFERENCE: None}
+        results.append(result_of(metric, variant, REFERENCE, None, suite, task, settings))
+        columns: dict[str, dict[str, Estimate]] = {}
         for name, found in estimates.items():
-            column[name] = next(e for e in found if (e.metric, e.variant) == (metric, variant))
-        results += [result_of(metric, variant, name, e, suite, task, settings) for name, e in column.items()]
-        comparisons += comparisons_of(metric, column, same, suite, task, settings)
+            for e in found:
+                if (e.metric, e.variant) == (metric, variant):
+                    columns.setdefault(to_json(e.settings), {})[name] = e
+        for column in columns.values():
+            shared = {**settings, **next(iter(column.values())).settings}
+            results += [result_of(metric, variant, name, e, suite, task, shared) for name, e in column.items()]
+            comparisons += comparisons_of(metric, column, same, suite, task, shared)
     return results, comparisons
 
 

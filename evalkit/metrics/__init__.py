@@ -7,14 +7,18 @@ any set of pieces. Metrics of what a generator answers to a question belong to n
 from __future__ import annotations
 
 from evalkit.metrics import (
+    attributes,
     descriptors,
     edit_likelihood,
+    elbo,
     framewise,
+    interpolation,
     likelihood,
     melody_kept,
     originality,
     pianoroll,
     pitch_distribution,
+    reconstruction,
     set_distances,
 )
 from evalkit.metrics.metric import Family, Metric
@@ -32,7 +36,16 @@ FAMILIES: dict[str, Family] = {
     for name, module in _MODULES.items()
 }
 
-_OF_ANSWERS = (likelihood, edit_likelihood, framewise, melody_kept)
+_OF_ANSWERS = (
+    likelihood,
+    edit_likelihood,
+    framewise,
+    melody_kept,
+    reconstruction,
+    elbo,
+    interpolation,
+    attributes,
+)
 
 METRICS: dict[str, Metric] = {
     metric.id: metric for module in (*_MODULES.values(), *_OF_ANSWERS) for metric in module.METRICS

@@ -284,6 +284,20 @@ def _auto_encodes(subject: Subject) -> list[Question]:
     return questions
 
 
+def _predicts_tokens(subject: Subject) -> list[Question]:
+    if "AutoEncodes" not in subject.capabilities:  # there are no latent vectors to give it
+        return []
+    inputs = (subject.latents, subject.tokens())
+    return [Question("decode_predictions", inputs, lambda g, *inputs: g.decode_predictions(*inputs))]
+
+
+def _interpolates(subject: Subject) -> list[Question]:
+    def call(generator: Any, *ends: Any, **settings: Any) -> Any:
+        return generator.interpolate(*ends, 0.5, **settings)
+
+    return [Question("interpolate", (subject.pieces(), subject.pieces(1)), call, seeded=True, steps=subject.steps)]
+
+
 def _proposes_edits(subject: Subject) -> list[Question]:
     rolls, cells = subject.rolls(), subject.cells()
     return [
@@ -301,6 +315,8 @@ QUESTIONS: dict[str, Callable[[Subject], list[Question]]] = {
     "Completes": _completes,
     "ScoresTokens": _scores_tokens,
     "AutoEncodes": _auto_encodes,
+    "PredictsTokens": _predicts_tokens,
+    "Interpolates": _interpolates,
     "ProposesEdits": _proposes_edits,
     "ScoresMasked": _scores_masked,
 }
