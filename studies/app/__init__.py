@@ -1,0 +1,1 @@
+"""The pages of a listening study: participants' and organiser's. The only place that knows Streamlit."""

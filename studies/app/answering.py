@@ -1,0 +1,104 @@
+"""Widgets for the answers of a trial: nothing is chosen beforehand, and all of it can be done by keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from studies.app.player import excerpt_label
+from studies.app.words import words_of
+from studies.design import Question
+from studies.opening import OpenStudy
+from studies.session import TrialPage
+
+
+def ask(opened: OpenStudy, page: TrialPage, language: str, *, is_open: bool) -> None:
+    """Show the questions of a page; until enough has been heard they can be read but not answered."""
+    for i, question in enumerate(page.questions):
+        key = _key(page, i)
+        text = opened.study.localised(question.text, language)
+        if question.kind in ("choice", "likert"):
+            _one_of(opened, question, key, text, language, is_open)
+        else:
+            _for_each(opened, question, key, text, language, is_open)
+
+
+def answers(opened: OpenStudy, page: TrialPage) -> dict[str, Any] | None:
+    """What has been answered, by question; None while something is lacking."""
+    given = {question.name: _answer(opened, question, _key(page, i)) for i, question in enumerate(page.questions)}
+    return None if any(answer is None for answer in given.values()) else given
+
+
+def _key(page: TrialPage, question: int) -> str:
+    return f"{page.page_id}-{question}"
+
+
+def _answer(opened: OpenStudy, question: Question, key: str) -> Any:
+    if question.kind in ("choice", "likert"):
+        return st.session_state.get(key)
+    each = [st.session_state.get(f"{key}-{clip}") for clip in range(opened.study.clips())]
+    return None if None in each else each
+
+
+def _one_of(opened: OpenStudy, question: Question, key: str, text: str, language: str, is_open: bool) -> None:
+    study, words = opened.study, words_of(language)
+    options: dict[Any, str]
+    if question.kind == "choice":
+        options = {"left": words["prefer_left"], "right": words["prefer_right"]}
+        options |= {"tie": words["prefer_none"]} if question.ties else {}
+    else:
+        options = _grades(opened, question, language)
+    st.radio(text, list(options), index=None, key=key, format_func=options.__getitem__, horizontal=True,
+             disabled=not is_open)  # fmt: skip
+    if question.kind == "likert" and (study.design == "rating" or study.points(question) != 5):
+        low, high = _ends(opened, question, language)
+        if low or high:
+            ends = {"low": 1, "high": study.points(question), "low_label": low, "high_label": high}
+            st.caption(words["scale_ends"].format(**ends))
+
+
+def _grades(opened: OpenStudy, question: Question, language: str) -> dict[Any, str]:
+    """1 .. points; in words where there are five between A and B."""
+    study, points = opened.study, opened.study.points(question)
+    grades = {point: str(point) for point in range(1, points + 1)}
+    if study.design == "paired" and points == 5:
+        grades = dict(zip(grades, words_of(language)["graded"], strict=True))
+        low, high = (study.localised(end, language) if end else "" for end in (question.low, question.high))
+        grades |= {1: low or grades[1], 5: high or grades[5]}
+    return grades
+
+
+def _ends(opened: OpenStudy, question: Question, language: str) -> tuple[str, str]:
+    study, words = opened.study, words_of(language)
+    paired = study.design == "paired"
+    low, high = (words["clearly_left"], words["clearly_right"]) if paired else (words["lowest"], words["highest"])
+    return (
+        study.localised(question.low, language) if question.low else low,
+        study.localised(question.high, language) if question.high else high,
+    )
+
+
+def _for_each(opened: OpenStudy, question: Question, key: str, text: str, language: str, is_open: bool) -> None:
+    words, clips = words_of(language), opened.study.clips()
+    st.markdown(f"**{text}**")
+    options: dict[Any, str]
+    if question.kind == "each":
+        options = {True: words["yes"], False: words["no"]}
+    else:
+        st.caption(words["rank_hint"])
+        options = {place: str(place) for place in range(1, clips + 1)}
+        options |= {1: f"1 ({words['best']})", clips: f"{clips} ({words['worst']})"}
+    keys = [f"{key}-{clip}" for clip in range(clips)]
+    for clip, clip_key in enumerate(keys):
+        st.radio(excerpt_label(opened, language, clip), list(options), index=None, key=clip_key,
+                 format_func=options.__getitem__, horizontal=True, disabled=not is_open,
+                 on_change=_only_one if question.kind == "rank" else None, args=(keys, clip_key))  # fmt: skip
+
+
+def _only_one(keys: Sequence[str], changed: str) -> None:
+    """A place that is given to one sample is taken from the other."""
+    for key in keys:
+        if key != changed and st.session_state.get(key) == st.session_state[changed]:
+            st.session_state[key] = None

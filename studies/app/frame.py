@@ -1,0 +1,21 @@
+"""What all pages share: the style, the address, and that a new page begins at its top."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+_HERE = Path(__file__).parent
+_STYLE = (_HERE / "page.css").read_text(encoding="utf-8")
+_page = st.components.v2.component("page", js=(_HERE / "page.js").read_text(encoding="utf-8"))
+
+
+def show_style() -> None:
+    st.html(f"<style>{_STYLE}</style>")
+
+
+def begin_page(page: str, language: str, token: str | None = None) -> None:
+    """Say which page this is: another one begins at its top, and the address names the participant and nothing else."""
+    data = {"page": page, "language": language, "address": f"?p={token}" if token else None}
+    _page(key="page", data=data, height=1)

@@ -1,0 +1,171 @@
+"""The organiser's page at /organiser: how the study is getting on. The outcome is hidden until asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from studies.app.frame import begin_page
+from studies.app.password import Attempts, is_right
+from studies.app.records import export_token
+from studies.app.server import serving
+from studies.enrolment import invite
+from studies.export import make_tables
+from studies.opening import OpenStudy, set_state
+from studies.progress import Progress, progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIGNED_IN_SECONDS = 8 * 3600
+REFRESH_SECONDS = 20
+STATES = {"open": "Open", "paused": "Paused: nobody new is admitted", "closed": "Closed: no more answers"}
+_attempts = Attempts()
+
+
+def organiser_page() -> None:
+    """Ask for the password, then show the study."""
+    opened, password_hash = serving().opened, serving().password_hash
+    begin_page("organiser", "en")
+    st.title(f"Study {opened.study.name}")
+    if password_hash is None:
+        return
+    if time.monotonic() - st.session_state.get("organiser_since", float("-inf")) > SIGNED_IN_SECONDS:
+        _sign_in(password_hash)
+        return
+    _overview(opened)
+    _control(opened)
+    _outcome(opened)
+
+
+def _sign_in(password_hash: str) -> None:
+    def check() -> None:
+        if not _attempts.allow():
+            st.session_state.organiser_notice = "Too many attempts. Please wait a minute."
+        elif is_right(st.session_state.pop("organiser_password", ""), password_hash):
+            st.session_state.organiser_since = time.monotonic()
+        else:
+            st.session_state.organiser_notice = "This is not the password."
+
+    if notice := st.session_state.pop("organiser_notice", None):
+        st.error(notice)
+    with st.form("sign-in"):
+        st.text_input("Password of the organiser", type="password", key="organiser_password", max_chars=200)
+        st.form_submit_button("Sign in", type="primary", on_click=check)
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def _overview(opened: OpenStudy) -> None:
+    simulated = st.toggle("Simulated listeners instead of people", key="organiser_simulated")
+    found = progress(opened, simulated=simulated)
+    st.markdown(f"**{STATES[found.state]}.** Target: {found.target} rated trials.")
+    share = min(1.0, found.ratings / found.target) if found.target else 1.0
+    st.progress(share, f"{found.ratings} of {found.target} trials rated ({share:.0%})")
+    people = found.participants
+    _numbers({
+        "Finished": people.get("finished", 0),
+        "On their way": people.get("on the way", 0),
+        "Overdue": people.get("overdue", 0),
+        "Dropped out": people.get("dropped", 0),
+        "Withdrawn": people.get("withdrawn", 0) + people.get("erased", 0),
+        "Places free": found.places - found.places_taken,
+    })  # fmt: skip
+    _numbers({
+        "Median duration": _time(found.median_minutes, "min"),
+        "Median per answer": _time(found.median_seconds, "s"),
+        **{name.capitalize(): count for name, count in found.flags.items()},
+    })  # fmt: skip
+    _balance(found)
+
+
+def _numbers(values: dict[str, Any]) -> None:
+    with st.container(horizontal=True):
+        for name, value in values.items():
+            st.metric(name, value, width="content")
+
+
+def _time(value: float | None, unit: str) -> str:
+    return "–" if value is None else f"{value:.1f} {unit}"
+
+
+def _balance(found: Progress) -> None:
+    worst = max(found.imbalance.values(), default=0)
+    parts = ", ".join(f"{name} {difference}" for name, difference in found.imbalance.items())
+    verdict = "Balanced" if worst <= 1 else "Not balanced at the moment (places of drop-outs are handed out again)"
+    st.markdown(f"**{verdict}.** Largest minus smallest count among the places taken: {parts or 'none yet'}.")
+
+
+def _control(opened: OpenStudy) -> None:
+    st.subheader("Control")
+    with st.container(horizontal=True):
+        st.button("Pause", on_click=set_state, args=(opened, "paused"), help="Nobody new; who has begun may finish.")
+        st.button("Open", on_click=set_state, args=(opened, "open"))
+        st.link_button(
+            "Export as ZIP", f"export/{export_token(opened)}", help="Good for ten minutes; without free texts."
+        )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        sure = st.checkbox("Close for good: unfinished participants cannot go on", key="organiser_sure")
+        st.button("Close", disabled=not sure, on_click=set_state, args=(opened, "closed"))
+    if opened.study.recruitment.kind == "invitation":
+        _invitations(opened)
+
+
+def _invitations(opened: OpenStudy) -> None:
+    number = st.number_input("New invitations", 1, 1000, 10, key="organiser_invitations")
+    if st.button("Make invitations"):
+        st.caption("Each is good for one person. They are shown once; only their hashes are stored.")
+        st.code("\n".join(f"?invitation={code}" for code in invite(opened, int(number))), language=None)
+
+
+def _outcome(opened: OpenStudy) -> None:
+    st.subheader("Outcome")
+    st.markdown("Hidden, because whoever looks at results before the end is tempted to stop at the right moment.")
+    if not st.toggle("Show the outcome so far", key="organiser_outcome"):
+        return
+    tables = make_tables(opened, simulated=st.session_state.get("organiser_simulated", False))
+    for question in opened.study.questions:
+        answers = tables.get(f"answers_{question.name}")
+        st.markdown(f"**{question.name}**")
+        if answers is None or answers.empty:
+            st.markdown("No answers yet.")
+        elif question.kind == "choice":
+            _markdown_table(*win_matrix(answers, sorted(opened.study.systems)))
+        else:
+            _markdown_table(*means(answers, question.kind))
+
+
+def win_matrix(answers: pd.DataFrame, systems: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """(head, rows): how often the system of the row was preferred to that of the column; ties in parentheses."""
+    head = ["preferred to", *systems]
+    rows = []
+    for system in systems:
+        cells = []
+        for other in systems:
+            met = answers[answers[["left", "right"]].apply(lambda pair, s=system, o=other: {*pair} == {s, o}, axis=1)]
+            won = sum(row[row["outcome"]] == system for _, row in met.iterrows() if row["outcome"] != "tie")
+            cells.append("" if other == system else f"{won} ({(met['outcome'] == 'tie').sum()})")
+        rows.append([system, *cells])
+    return head, rows
+
+
+def means(answers: pd.DataFrame, kind: str) -> tuple[list[str], list[list[str]]]:
+    """(head, rows): mean and number of answers of each system; of pairs: of each system's side of the scale."""
+    column = {"rank": "rank", "each": "yes"}.get(kind, "rating")
+    if "system" in answers:
+        groups = answers.groupby("system")[column].agg(["mean", "count"])
+        return ["system", f"mean {column}", "n"], [[str(s), f"{m:.2f}", str(n)] for s, m, n in groups.itertuples()]
+    groups = answers.groupby(["left", "right"])[column].agg(["mean", "count"])
+    rows = [[f"{left} – {right}", f"{mean:.2f}", str(n)] for (left, right), mean, n in groups.itertuples()]
+    return ["left – right", f"mean {column}", "n"], rows
+
+
+def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    lines = [" | ".join(map(_escaped, row)) for row in (head, ["---"] * len(head), *rows)]
+    st.markdown("\n".join(f"| {line} |" for line in lines))
+
+
+def _escaped(text: str) -> str:
+    return text if text == "---" else text.replace("|", "\\|").replace("_", "\\_").replace("*", "\\*")

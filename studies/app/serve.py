@@ -1,0 +1,137 @@
+"""``evalkit study serve``: put a study on the web."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evalkit.errors import UserError
+from studies.cli import database_url, study_folder
+from studies.design import Study, load_study
+from studies.manifest import Stimulus, read_manifest
+from studies.stimuli import is_rendered, render
+from studies.store import Store, open_store
+
+PASSWORD = "EVALKIT_ORGANISER_HASH"
+SHUTDOWN_SECONDS = 5  # for answers that are just being stored
+KEEP_ALIVE_SECONDS = 75  # longer than proxies keep theirs (nginx: 60)
+BACKLOG = 2048
+
+
+@click.command()
+@study_folder
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 for all networks.")
+@click.option("--port", default=8501, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free.")
+def serve(folder: Path, database: str | None, host: str, port: int) -> None:
+    """Serve the study in DIR to participants.
+
+    What has not been rendered yet is rendered first. Stop it with Ctrl+C or SIGTERM at any time: whoever is taking part
+    goes on where they stopped when it is started again. EVALKIT_ORGANISER_HASH, as `evalkit study password` prints it,
+    opens the organiser's page at /organiser.
+
+    \b
+    Example:
+      evalkit study serve my-study --port 8501
+    """
+    study = load_study(folder)
+    password_hash = checked_hash(os.environ.get(PASSWORD))
+    url = database_url(folder, database)
+    listening = bind(host, port)
+    with contextlib.closing(listening), contextlib.closing(open_store(url)) as store:
+        run(study, rendered(study), store, listening, password_hash)
+
+
+@click.command()
+@click.password_option(help="Asked for if not given.")
+def password(password: str) -> None:
+    """Print what EVALKIT_ORGANISER_HASH must be for a password of the organiser's page.
+
+    \b
+    Example:
+      export EVALKIT_ORGANISER_HASH="$(evalkit study password)"
+    """
+    from studies.app.password import hashed
+
+    click.echo(hashed(password))
+
+
+def checked_hash(value: str | None) -> str | None:
+    """The organiser's password hash from the environment; UserError for what is none."""
+    from studies.app.password import is_hash
+
+    if value and not is_hash(value):
+        raise UserError(f"{PASSWORD}: not what 'evalkit study password' prints; is the whole line there?")
+    return value or None
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; UserError where the port is taken or the address is not ours."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        listening = socket.socket(family)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"--host {host} --port {port}: cannot listen there: {reason}; try another --port") from error
+    return listening
+
+
+def rendered(study: Study) -> tuple[Stimulus, ...]:
+    """The study's stimuli, rendered first if that has not been done."""
+    if is_rendered(study):
+        return read_manifest(study.folder)
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from studies.stimuli import plan
+
+    total = sum(len(job.sources) for job in plan(study))
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("rendering", total=total)
+        return render(study, advance=lambda item, n: progress.update(task, advance=n))
+
+
+def run(
+    study: Study, stimuli: tuple[Stimulus, ...], store: Store, listening: socket.socket, password_hash: str | None
+) -> None:
+    """Serve until SIGTERM or Ctrl+C."""
+    from studies.opening import open_study
+
+    opened = open_study(store, study, stimuli)
+    import uvicorn
+
+    from studies.app.server import SETTINGS, make_app
+
+    app: Any = make_app(opened, password_hash)
+    settings = uvicorn.Config(
+        app,
+        access_log=False,  # addresses hold participants' tokens, and connections their IP addresses
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        ws="websockets-sansio",
+        ws_max_size=SETTINGS["server.maxMessageSize"] * 2**20,
+        ws_ping_interval=SETTINGS["server.websocketPingInterval"],
+        ws_ping_timeout=SETTINGS["server.websocketPingInterval"],
+    )
+    _say(study, listening, password_hash is not None)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # which uvicorn calls when it has come to its end
+    uvicorn.Server(settings).run(sockets=[listening])
+
+
+def _say(study: Study, listening: socket.socket, organiser: bool) -> None:
+    host, port = listening.getsockname()[:2]
+    shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "::1") else host
+    click.echo(f"{study.name} is open at http://{shown}:{port}/ (Ctrl+C stops it; nothing saved is lost)", err=True)
+    if organiser:
+        click.echo(f"organiser's page: http://{shown}:{port}/organiser", err=True)
