@@ -3,7 +3,8 @@
 A directory of results holds
     results.json     provenance, results, comparisons (below)
     timing.json      when it ran and for how long (apart, so that a resumed run ends with the same results.json)
-    figures.json     {"pitch_cells": {generator: [128 note-cell counts]}, ...}: what the figures draw
+    figures.json     {"pitch_cells": {generator: [128 note-cell counts]}, ...}: what the figures draw; of a second task
+                     that draws the same one, under "pitch_cells@TASK"
     samples/GENERATOR/NAME.mid   a few pieces of each generator, to look at and listen to; names by ``sample_name``.
                      Answers to one prompt have one NAME, and the prompt itself is samples/prompt/NAME.mid
 """

@@ -199,14 +199,19 @@ def _qualifier(settings: Mapping[str, Any], siblings: Sequence[Mapping[str, Any]
 
 
 def _systems(records: Sequence[Record], suite: str, task: str) -> list[tuple[int, str]]:
-    """(record, generator) for each row: one reference, then the systems in the order of the results."""
+    """(record, generator) for each row: one reference with a value, then the systems in the order of the results."""
     every = [
         (index, generator)
         for index, record in enumerate(records)
         for generator in dict.fromkeys(r.generator for r in record.results if (r.suite, r.task) == (suite, task))
     ]
-    references = [s for s in every if s[1] == REFERENCE]
-    return references[:1] + [s for s in every if s[1] != REFERENCE]
+    known = [i for i, record in enumerate(records) if any(_is_known(r, suite, task) for r in record.results)]
+    return [(i, REFERENCE) for i in known[:1]] + [s for s in every if s[1] != REFERENCE]
+
+
+def _is_known(r: Result, suite: str, task: str) -> bool:
+    """Whether this is a value of the reference's own: of some tasks it has none, and no row."""
+    return (r.suite, r.task, r.generator, r.status) == (suite, task, REFERENCE, "ok")
 
 
 def _column_cells(

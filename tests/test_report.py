@@ -203,6 +203,12 @@ def test_records_with_equal_settings_and_reference_share_a_table(tmp_path: Path)
     assert table.apart is None
 
 
+def test_a_reference_without_a_value_of_its_own_has_no_row(tmp_path: Path) -> None:
+    """Questions were put to generators alone."""
+    lost = result(REFERENCE, None, "nll", status="not_applicable")
+    assert [row.system for row in only_table(folder(tmp_path, [lost, result("a", 0.5, "nll")])).rows] == ["a"]
+
+
 @pytest.mark.parametrize(
     ("reference", "settings", "sentence"),
     [
