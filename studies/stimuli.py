@@ -70,7 +70,7 @@ def render(
     finally:
         pool.shutdown(cancel_futures=True)
     write_manifest(study.folder, stimuli)
-    return tuple(stimuli)
+    return read_manifest(study.folder)
 
 
 def is_rendered(study: Study) -> bool:
