@@ -15,7 +15,7 @@ from evalkit.datasets.corpus import Corpus, load_corpus
 from evalkit.datasets.pieces import CorpusPieces
 from evalkit.errors import UserError
 from evalkit.metrics import ngram as language_model
-from evalkit.music import satb
+from evalkit.music import melody, satb
 from evalkit.protocols import AutoEncodes, Samples, ScoresTokens
 from evalkit.registry import load_generator
 from generators.adapters import ngram
@@ -109,7 +109,7 @@ def test_unseen_tokens_share_one_probability(generator: NGramGenerator) -> None:
 
 
 def test_a_voice_that_sings_everything_leaves_nothing_unseen() -> None:
-    model = VoicesModel([np.arange(-1, 128, dtype=np.int16)[:, None]], order=2)
+    model = VoicesModel([np.arange(-1, 128, dtype=np.int16)[:, None]], order=2, voices={"M": range(-1, 128)})
     scores = model.log_probs(0, ("M60",))
     assert len(scores) == 130
     assert scores[-1] == -math.inf
@@ -196,8 +196,31 @@ def test_a_cold_sample_takes_the_likeliest_token_each_time(generator: NGramGener
 
 
 def test_one_voice_is_a_melody() -> None:
-    model = VoicesModel([np.array([[60], [-1], [62], [60]], np.int16)], order=3)
+    model = VoicesModel([np.array([[60], [-1], [62], [60]], np.int16)], order=3, voices={"M": range(-1, 128)})
     assert model.model.vocabulary[2:] == ("M60", "M-", "M62")
+
+
+def test_melody_tokens_are_the_words_of_a_language_model_of_130(corpus: Corpus) -> None:
+    """Of the first track, the soprano; drawn from and scored by the same distribution."""
+    with NGramGenerator("twelve", representation="melody", order=3) as generator:
+        (sample,) = generator.sample(1, steps=600, seed=0)
+        assert sample.shape == (600,)
+        learnt = np.concatenate([melody.encode(piece) for piece in corpus.splits["train"]])
+        assert set(sample.tolist()) <= set(learnt.tolist())
+        assert np.mean(sample == melody.NO_EVENT) == pytest.approx(np.mean(learnt == melody.NO_EVENT), abs=0.1)
+        tokens = np.repeat(sample[None, :20], melody.TOKENS, axis=0)
+        tokens[:, 9] = np.arange(melody.TOKENS)
+        assert abs(logsumexp(generator.token_log_probs(tokens)[:, 9])) < 1e-9
+        with pytest.raises(ValueError, match=r"voice 0 is 0\.\.129, got -1\.\.60"):
+            generator.token_log_probs(np.array([[60, -1]]))
+
+
+def test_a_trio_is_three_voices_with_vocabularies_of_their_own() -> None:
+    pieces = [np.array([[60, 40, 256], [129, 128, 0], [62, 129, 511]], np.int16)]
+    model = VoicesModel(pieces, order=2, voices=ngram.VOICES["trio"])
+    assert model.model.vocabulary[2:] == ("M60", "B40", "D256", "M129", "B128", "D0", "M62", "B129", "D511")
+    assert [len(model.log_probs(voice, ())) for voice in range(3)] == [4, 4, 4]
+    assert [tokens.tolist() for tokens in model.seen] == [[60, 62, 129], [40, 128, 129], [0, 256, 511]]
 
 
 def test_fingerprint_tells_settings_and_corpora_apart(
@@ -242,7 +265,7 @@ def test_mistakes_are_told_in_a_sentence(generator: NGramGenerator) -> None:
 
 
 def test_tokens_of_the_wrong_kind_are_refused(generator: NGramGenerator) -> None:
-    with pytest.raises(ValueError, match=r"got -2\.\.60"):
+    with pytest.raises(ValueError, match=r"got -2\.\.-2"):
         generator.token_log_probs(np.array([[60, -2]]))
     with pytest.raises(ValueError, match="one shape"):
         generator.token_log_probs(np.array([[60, 62]]), np.array([[True]]))

@@ -2,16 +2,17 @@
 
 Conventions
 -----------
-The voices of a step are written one after the other, a word names its voice and pitch: ``S67 A60 T55 B- S67 ...``
-(``-`` for silence). An order-5 model of four voices thus sees the same voice's previous pitch and the other three
-voices' latest ones. Tokens are MIDI pitches in the same interleaved order, -1 for silence.
+The voices of a step are written one after the other, a word names its voice and token: ``S67 A60 T55 B- S67 ...``
+(``-`` for silence, -1). An order-5 model of four voices thus sees the same voice's previous pitch and the other three
+voices' latest ones. Tokens are those of the representation, read row by row: a melody or drums are one voice, a trio
+is three.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
 
@@ -21,14 +22,16 @@ from numpy.typing import NDArray
 from evalkit import __version__
 from evalkit.errors import UserError
 from evalkit.metrics import ngram
+from evalkit.music.representations import REPRESENTATIONS
 from evalkit.protocols import GeneratorInfo, fingerprint, piece_rng
 from generators.adapters import LifeCycle
 from generators.adapters.source import pieces_said, source
 from generators.adapters.windows import representation_called
 
-SILENCE = -1
-TOKENS = 129  # silence and the pitches 0..127; token t is number t + 1
-VOICE_NAMES = {1: "M", 4: "SATB"}  # by number of voices
+LETTERS = {"satb": "SATB", "melody": "M", "drums": "D", "trio": "MBD"}  # one of each voice
+VOICES = {
+    name: dict(zip(letters, REPRESENTATIONS[name].vocabularies, strict=True)) for name, letters in LETTERS.items()
+}
 
 Context = tuple[str, ...]  # the latest words, order - 1 of them except at the start of a piece
 
@@ -36,30 +39,54 @@ Context = tuple[str, ...]  # the latest words, order - 1 of them except at the s
 class VoicesModel:
     """An n-gram model of voices: the distribution of the voice whose turn it is, given the words so far."""
 
-    def __init__(self, pieces: Sequence[NDArray[np.integer]], order: int = 5, discount_fallback: bool = True) -> None:
-        """``pieces``: ``(steps, voices)`` each, MIDI pitch or -1. ValueError as ``ngram.train``."""
-        names = VOICE_NAMES[pieces[0].shape[1]]
-        self.voices = len(names)
+    def __init__(
+        self,
+        pieces: Sequence[NDArray[np.integer]],
+        order: int = 5,
+        discount_fallback: bool = True,
+        voices: Mapping[str, range] = VOICES["satb"],
+    ) -> None:
+        """``pieces``: tokens, ``(steps, voices)`` each, or ``(steps,)``; ``voices``: letter and vocabulary of each.
+
+        ValueError as ``ngram.train``.
+        """
+        self.voices = len(voices)
+        self.vocabularies = list(voices.values())
+        self.step_shape = pieces[0].shape[1:]
         self.memory = order - 1
-        self.words = np.array([[f"{v}-", *(f"{v}{p}" for p in range(TOKENS - 1))] for v in names])  # (voices, tokens)
-        lines = [self.words[np.arange(self.voices), piece + 1].ravel().tolist() for piece in pieces]
-        self.model = ngram.train(lines, order, discount_fallback)
+        self.words = [np.array([f"{v}{'-' if t < 0 else t}" for t in tokens]) for v, tokens in voices.items()]
+        self.model = ngram.train([self._line(piece) for piece in pieces], order, discount_fallback)
         known = set(self.model.vocabulary)
-        self.seen = [np.flatnonzero([word in known for word in words]) - 1 for words in self.words.tolist()]  # tokens
-        self.slots = np.full((self.voices, TOKENS), -1)  # (voice, token) -> place in log_probs; -1: the unseen ones'
-        for voice, tokens in enumerate(self.seen):
-            self.slots[voice, tokens + 1] = np.arange(len(tokens))
+        self.seen = [  # tokens
+            np.flatnonzero([word in known for word in words.tolist()]) + tokens.start
+            for words, tokens in zip(self.words, self.vocabularies, strict=True)
+        ]
+        self.slots = [
+            np.full(len(tokens), -1) for tokens in self.vocabularies
+        ]  # of each token in log_probs; -1: unseen
+        for slots, seen, tokens in zip(self.slots, self.seen, self.vocabularies, strict=True):
+            slots[seen - tokens.start] = np.arange(len(seen))
         self._conditionals: dict[tuple[int, Context], NDArray[np.float64]] = {}
+
+    def _line(self, piece: NDArray[np.integer]) -> list[str]:
+        """The piece in words."""
+        columns = piece.reshape(len(piece), self.voices).T
+        said = zip(self.words, columns, self.vocabularies, strict=True)
+        return np.stack([words[column - tokens.start] for words, column, tokens in said], axis=1).ravel().tolist()
+
+    def word(self, voice: int, token: int) -> str:
+        return str(self.words[voice][token - self.vocabularies[voice].start])
 
     def log_probs(self, voice: int, context: Context) -> NDArray[np.float64]:
         """``ln p`` of each token in ``seen[voice]``, then of any one token that training has not seen there.
 
-        Normalised over the voice's 129 tokens: the unseen ones share the probability of ``<unk>`` equally.
+        Normalised over the voice's vocabulary: the unseen ones share the probability of ``<unk>`` equally.
         """
         if (voice, context) not in self._conditionals:
             seen = self.seen[voice]
-            unseen = TOKENS - len(seen)
-            scores = self.model.next_log_probs(context, [*self.words[voice, seen + 1].tolist(), "<unk>"])
+            unseen = len(self.vocabularies[voice]) - len(seen)
+            words = self.words[voice][seen - self.vocabularies[voice].start]
+            scores = self.model.next_log_probs(context, [*words.tolist(), "<unk>"])
             scores[-1] -= math.log(unseen) if unseen else math.inf
             total = np.append(np.ones(len(seen)), unseen) @ np.exp(scores)
             self._conditionals[voice, context] = scores - math.log(total)
@@ -67,13 +94,13 @@ class VoicesModel:
 
     def after(self, context: Context, voice: int, token: int) -> Context:
         """The context that the next voice sees."""
-        return (*context, str(self.words[voice, token + 1]))[-self.memory :]
+        return (*context, self.word(voice, token))[-self.memory :]
 
 
 class NGramGenerator(LifeCycle):
     """The model trained on one split of a corpus when it is loaded.
 
-    Samples only pitches that the voice sings in training, at any temperature above 0. Pieces that the representation
+    Samples only tokens that the voice has in training, at any temperature above 0. Pieces that the representation
     cannot say are left out of the training.
     """
 
@@ -111,14 +138,15 @@ class NGramGenerator(LifeCycle):
     @cached_property
     def model(self) -> VoicesModel:
         """``UserError`` where the split holds nothing to train on, or too little for the discounts."""
+        if self.representation.name not in VOICES:
+            raise UserError(
+                f"{self.name}: models voices, but {self.representation.name!r} is {self.representation.shape}; "
+                f"use {', '.join(VOICES)}"
+            )
         pieces_set = source(self.corpus, self.split)
         pieces = [self.representation.encode(piece) for piece in pieces_said(pieces_set, self.representation)]
-        if pieces[0].dtype == np.bool_ or pieces[0].shape[1] not in VOICE_NAMES:
-            raise UserError(
-                f"{self.name}: models voices, but {self.representation.name!r} is {self.representation.shape}; use satb"
-            )
         try:
-            return VoicesModel(pieces, self.order, self.discount_fallback)
+            return VoicesModel(pieces, self.order, self.discount_fallback, VOICES[self.representation.name])
         except ValueError as error:
             raise UserError(f"{self.name} on {pieces_set.spec}: {error}") from error
 
@@ -130,9 +158,9 @@ class NGramGenerator(LifeCycle):
         self.__dict__.pop("model", None)
 
     def sample(self, n: int, *, steps: int, seed: int, temperature: float = 1.0) -> list[NDArray[np.int16]]:
-        """``n`` pieces, ``(steps, voices)`` each, drawn word by word from the beginning of a piece.
+        """``n`` pieces in the representation, drawn word by word from the beginning of a piece.
 
-        The temperature divides the log-probabilities of the words that the voice sings in training; it must be > 0.
+        The temperature divides the log-probabilities of the words that the voice has in training; it must be > 0.
         """
         if not temperature > 0:
             raise UserError(f"{self.name}: the temperature must be greater than 0, got {temperature}")
@@ -153,12 +181,12 @@ class NGramGenerator(LifeCycle):
             bounds = cumulative[context]
             tokens.append(int(model.seen[voice][bisect_right(bounds, u * bounds[-1], hi=len(bounds) - 1)]))
             context = model.after(context, voice, tokens[-1])
-        return np.array(tokens, np.int16).reshape(steps, model.voices)
+        return np.array(tokens, np.int16).reshape(steps, *model.step_shape)
 
     def token_log_probs(
         self, tokens: NDArray[np.integer], mask: NDArray[np.bool_] | None = None, *, free_running: bool = False
     ) -> NDArray[np.float64]:
-        """``(B, T)`` natural logarithms over silence and the pitches 0..127 of each voice; NaN outside ``mask``.
+        """``(B, T)`` natural logarithms over each voice's vocabulary; NaN outside ``mask``.
 
         ``tokens``: ``(B, T)``, the voices interleaved from the first voice of a piece's first step on.
         ``free_running``: masked tokens are seen by later ones as the model's own most probable token.
@@ -167,8 +195,13 @@ class NGramGenerator(LifeCycle):
         mask = np.ones(tokens.shape, np.bool_) if mask is None else np.asarray(mask)
         if tokens.ndim != 2 or mask.shape != tokens.shape:
             raise ValueError(f"tokens and mask must have one shape (B, T), got {tokens.shape} and {mask.shape}")
-        if tokens.size and (tokens.min() < SILENCE or tokens.max() >= TOKENS - 1):
-            raise ValueError(f"a token is -1 (silence) or 0..127, got {tokens.min()}..{tokens.max()}")
+        for voice, vocabulary in enumerate(self.model.vocabularies):
+            of_voice = tokens[:, voice :: self.model.voices]
+            if of_voice.size and (of_voice.min() not in vocabulary or of_voice.max() not in vocabulary):
+                raise ValueError(
+                    f"a token of voice {voice} is {vocabulary[0]}..{vocabulary[-1]}, "
+                    f"got {of_voice.min()}..{of_voice.max()}"
+                )
         scores = np.full(tokens.shape, np.nan)
         for row, line, scored in zip(scores, tokens.tolist(), mask.tolist(), strict=True):
             self._score(row, line, scored, free_running)
@@ -182,7 +215,7 @@ class NGramGenerator(LifeCycle):
             voice = t % model.voices
             if counts:
                 log_probs = model.log_probs(voice, context)
-                row[t] = log_probs[model.slots[voice, token + 1]]
+                row[t] = log_probs[model.slots[voice][token - model.vocabularies[voice].start]]
                 if free_running:
                     token = int(model.seen[voice][np.argmax(log_probs[:-1])])
             context = model.after(context, voice, token)
