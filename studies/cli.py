@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from studies.opening import OpenStudy
 
 COMMANDS = {  # in the order of use: name -> (module:command, one line)
-    "new": ("studies.new:new", "Write a commented study.yaml."),
-    "check": ("studies.check:check", "Everything that would go wrong, before anyone listens."),
-    "render": ("studies.render:render", "Make audio of equal loudness and length from the MIDI files."),
+    "new": ("studies.preparation:new", "Write a study to fill in, or a ready example."),
+    "check": ("studies.preparation:check", "Everything that would go wrong, before anyone listens."),
+    "render": ("studies.preparation:render", "Make audio of equal loudness and length from the MIDI files."),
     "serve": ("studies.app.serve:serve", "Let people take part, in their browsers."),
     "password": ("studies.app.serve:password", "Make the hash of a password for the organiser's page."),
     "invite": ("studies.cli:invite", "Make invitation codes."),

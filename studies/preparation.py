@@ -125,6 +125,3 @@ def _spinner() -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status("") as status:
         yield lambda what: status.update(escape(what))
-
-
-COMMANDS = (new, check, render)  # of the group ``evalkit study``
