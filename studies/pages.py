@@ -172,7 +172,7 @@ def resolve_stimulus(opened: OpenStudy, clip_token: str) -> Stimulus:
 
 
 def _advance(opened: OpenStudy, session: Session, me: ParticipantRow) -> tuple[int, int, int, int] | None:
-    """(trial's id, pass, position, total) of the next page without an answer, and on to the state that it belongs to."""
+    """(trial id, pass, position, total) of the next page without an answer; moves on to its state."""
     passes = opened.study.question_passes()
     kinds: dict[int, tuple[int, str]] = {}
     answered = set()

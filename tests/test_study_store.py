@@ -1,5 +1,6 @@
 """The store under fire: both databases, many processes at once, and SIGKILL."""
 
+import contextlib
 import json
 import os
 import signal
@@ -9,9 +10,9 @@ import time
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
-from itertools import count
 from pathlib import Path
 
+import psutil
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -48,11 +49,11 @@ from studies.store import StoreUnavailable, open_store
 url, log, people = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 
 def open_it():
-    while True:
+    for attempt in range(200):
         try:
             return find_study(open_store(url), "fixture", Path())
         except (StoreUnavailable, UserError):
-            time.sleep(0.1)
+            time.sleep(0.2)
 
 opened = open_it()
 before = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("]")] if log.exists() else []
@@ -66,11 +67,12 @@ def say(*entry):
         file.write("\\n" * (file.tell() > 0) + json.dumps(entry))
 
 def insist(call, *arguments):
-    while True:
+    for attempt in range(200):
         try:
             return call(opened, *arguments)
         except StoreUnavailable:
-            time.sleep(0.1)
+            time.sleep(0.2)
+    raise SystemExit("the database did not come back")
 
 def take_part(token):
     if token is None:
@@ -246,15 +248,20 @@ def wait_for(logs: list[Path], kind: str, number: int) -> None:
 
 
 def kill_and_restart(server) -> None:
-    os.kill(server.get_pid(), signal.SIGKILL)
-    for attempt in count():  # until the orphaned backends have noticed
-        time.sleep(0.3)
-        try:
-            server.ensure_postgres_running()
-        except subprocess.CalledProcessError:
-            assert attempt < 50
-        else:
-            return
+    """SIGKILL to all of PostgreSQL's processes, and a start from what is on the disk."""
+    postmaster = psutil.Process(server.get_pid())
+    processes = [postmaster, *postmaster.children(recursive=True)]
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    deadline = time.monotonic() + 30
+    while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    sockets = Path(server.get_postmaster_info().socket_dir)
+    for names_a_zombie in (server.pgdata / "postmaster.pid", *sockets.glob(".s.PGSQL.*")):
+        names_a_zombie.unlink(missing_ok=True)  # it stays one where nobody collects orphans
+    server.ensure_postgres_running()
 
 
 def finish_the_rest(opened: session.OpenStudy) -> None:
