@@ -15,6 +15,7 @@ from reports.papers import read_papers
 from reports.records import Estimates, EstimatorError
 
 RECOMMENDED = 64  # orderings: what the suite takes where the paper is silent
+EXACT = 12  # decimals
 
 Points = list[tuple[int, float, float, float]]  # orderings; error of the mean, and the ends of its 95 % range
 
@@ -49,12 +50,12 @@ def draw(found: EstimatorError, look: Mapping[str, Look], name: str) -> Drawing 
 
 
 def errors(found: EstimatorError, made: Estimates) -> Points:
-    """The errors of one system where they are finite."""
+    """The errors of one system where they are finite, without the noise of floating-point sums."""
     if made.exact is None or not math.isfinite(made.exact):
         return []
     rows = zip(found.orderings, made.mean, made.low, made.high, strict=True)
     known = [(n, *(e for e in ends if e is not None and math.isfinite(e))) for n, *ends in rows]
-    return [(row[0], *(e - made.exact for e in row[1:])) for row in known if len(row) == 4]  # type: ignore[misc]
+    return [(row[0], *(round(e - made.exact, EXACT) for e in row[1:])) for row in known if len(row) == 4]  # type: ignore[misc]
 
 
 def sentences(found: EstimatorError) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reports import audio
+from evalkit.music import audio
 from reports.page import write_report
 from reports.records import read_records
 

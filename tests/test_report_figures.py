@@ -129,6 +129,8 @@ def test_errors_are_estimates_minus_the_exact_value_and_finite() -> None:
     assert first == (8, pytest.approx(-0.1), pytest.approx(-0.12), pytest.approx(-0.06))
     broken = Estimates(-0.6, (-math.inf, None, -0.6), (-math.inf, None, -0.7), (-math.inf, None, -0.5))
     assert [point[0] for point in estimator_error.errors(found, broken)] == [1024]
+    noise = Estimates(-8.1, (-8.1 + 2e-15,) * 3, (-8.1 - 2e-15,) * 3, (-8.1,) * 3)
+    assert estimator_error.errors(found, noise) == [(n, 0.0, 0.0, 0.0) for n in ORDERINGS]
     assert estimator_error.errors(found, estimates(exact=None)) == []
     assert estimator_error.errors(found, estimates(exact=-math.inf)) == []
 
