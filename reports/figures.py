@@ -92,7 +92,11 @@ def intervals(table: Table, place: int, look: Mapping[str, Look], name: str) -> 
             if row.is_reference and row.system in finite:
                 _draw_reference(axes, row.cells[place].result, finite[row.system])
         for height, row in enumerate(reversed(systems)):
-            _draw_system(axes, height, row.cells[place].result, look[row.generator], column.decimals)
+            _draw_system(axes, height, row.cells[place].result, look[row.generator])
+        reference = next((finite[row.system] for row in table.rows if row.is_reference and row.system in finite), None)
+        for height, row in enumerate(reversed(systems)):
+            if row.system not in finite:
+                _say_why(axes, height, row.cells[place].result, column.decimals, reference)
         names = short_names([row.system for row in systems], 20)
         axes.set_yticks(range(len(systems)), [visible(names[row.system]) for row in reversed(systems)])
         axes.set_ylim(-0.6, len(systems) - 0.4)
@@ -123,18 +127,25 @@ def _draw_reference(axes: Axes, result: Result | None, value: float) -> None:
     )  # fmt: skip
 
 
-def _draw_system(axes: Axes, height: int, result: Result | None, style: Look, decimals: int) -> None:
-    """A point on its interval; in words at the right where there is no finite value."""
+def _draw_system(axes: Axes, height: int, result: Result | None, style: Look) -> None:
+    """A point on its interval, if there is a finite value."""
     value = _finite(result)
     if value is not None and result is not None:
         low, high = _ends(result.ci95, value)
         axes.plot([low, high], [height, height], color=style.colour, linewidth=2, solid_capstyle="butt")
         axes.plot(value, height, marker=style.marker, color=style.colour, markersize=4)
-        return
+
+
+def _say_why(axes: Axes, height: int, result: Result | None, decimals: int, reference: float | None) -> None:
+    """In words why there is no point, on the side where the reference is not."""
     words = "not run" if result is None else plain(result.status)
     if result is not None and result.status == "ok":
         words = number(result.value, decimals)
-    axes.annotate(words, (0.98, height), xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=7)
+    right = reference is None or reference < sum(axes.get_xlim()) / 2
+    axes.annotate(
+        words, (0.98 if right else 0.02, height), xycoords=("axes fraction", "data"),
+        ha="right" if right else "left", va="center", fontsize=7,
+    )  # fmt: skip
 
 
 def _ends(ci95: tuple[float, float] | None, value: float) -> tuple[float, float]:

@@ -54,6 +54,30 @@ def test_a_metric_without_a_finite_value_has_no_figure(tmp_path: Path) -> None:
     assert figures.intervals(table, 0, looks(["a", "b"]), "x") is None
 
 
+@pytest.mark.parametrize(("reference", "side"), [(0.1, "right"), (0.9, "left")])
+def test_words_instead_of_a_point_stand_where_the_reference_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: float, side: str
+) -> None:
+    kept = []
+    original = figures.finished
+
+    def keep(figure, *words):
+        kept.extend(text for text in figure.axes[0].texts if text.get_text() == "failed")
+        return original(figure, *words)
+
+    monkeypatch.setattr(figures, "finished", keep)
+    values = {REFERENCE: reference, "a": 0.1, "b": 0.9, "lost": None}
+    results = [
+        Result("s", "t", name, "polyphonic_rate", "correct", value, None, 7, "", "closer",
+               status="ok" if value else "failed")
+        for name, value in values.items()
+    ]  # fmt: skip
+    write_atomically(tmp_path / "results.json", to_json(results_document({}, results)))
+    (table,) = tables(read_records([tmp_path]))
+    figures.intervals(table, 0, looks([*values]), "x")
+    assert [text.get_ha() for text in kept] == [side]
+
+
 LONG = [f"a very long system name of the same laboratory, number {i}, that ends alike" for i in range(15)]
 
 
