@@ -53,7 +53,7 @@ def test_accuracy_refuses_pieces_of_another_length():
 
 
 def test_token_probability_is_what_drawing_would_get_right():
-    """A decoder that gives the truth 0.3 everywhere draws it in 0.3 of the places; its likeliest token may be another."""
+    """A decoder that gives the truth 0.3 everywhere draws it in 0.3 of the places, whatever its likeliest token is."""
     probabilities = np.array([[0.3, 0.3], [0.5, 0.1]])
     assert token_probability(np.log(probabilities)) == pytest.approx(0.3)
     assert token_probability(np.full((1, 2), -np.inf)) == 0
