@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shutil
+import signal
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -214,6 +216,8 @@ def postgresql() -> Iterator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix="evalkit-pg-"))
     server = pgserver.get_server(folder, cleanup_mode="stop")
     yield server
+    with contextlib.suppress(OSError):  # nothing of it is kept: no need to wait for an orderly end
+        os.kill(server.get_pid(), signal.SIGQUIT)
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -227,3 +231,115 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     name = f"study_{token_hex(6)}"
     server.psql(f"CREATE DATABASE {name}")
     return server.get_uri(name)
+
+
+STUDY_SYSTEMS = ("zarquon-net", "blorptron", "quuxnade")  # names that occur nowhere by chance
+STUDY_TEXT = """
+name: fitting
+title: {en: "Which bars fit better?", de: "Welche Takte passen besser?"}
+languages: [en, de]
+text:
+  welcome: {en: Thank you for listening., de: Danke fürs Zuhören.}
+  consent: {en: I take part of my own free will., de: Ich nehme freiwillig teil.}
+systems: {zarquon-net: midi/zarquon-net, blorptron: midi/blorptron, quuxnade: midi/quuxnade}
+trials: {per_participant: 2, practice: 1}
+excerpt: {bars: 4, highlight: [2, 3]}
+gate: 0.4
+background: [musical_background]
+target: {participants: 12}
+"""
+STUDY_QUESTIONS = {
+    "choice": "design: paired\nquestions: [{name: fits, kind: choice, ties: true, text: "Which one fits better?"}]",
+    "likert": "design: paired\nquestions: [{name: musical, kind: likert, text: "Which one is more musical?"}]",
+    "ranking": "design: ranking\ninput: midi/input\nquestions:\n"
+    "  - {name: improved, kind: each, text: Better than the input}\n"
+    "  - {name: quality, kind: rank, text: Please rank them by quality}",
+    "rating": "design: rating\nquestions: [{name: human, kind: likert, text: Who composed it}]",
+}
+
+
+@pytest.fixture(scope="session")
+def write_study() -> Callable[..., Path]:
+    """A function that writes a study of a design with its rendered stimuli, which differ in the middle only."""
+
+    def write(folder: Path, design: str, *, seconds: float = 2.0, **changes: str) -> Path:
+        from hashlib import sha256
+
+        import yaml
+
+        from evalkit.music.audio import SAMPLE_RATE
+        from studies.manifest import Roll, Stimulus, roll_json, write_manifest
+        from studies.sound import flac_files
+
+        (folder / "rendered").mkdir(parents=True)
+        text = yaml.safe_load(STUDY_TEXT) | yaml.safe_load(STUDY_QUESTIONS[design])
+        text |= {key: yaml.safe_load(value) for key, value in changes.items()}
+        (folder / "study.yaml").write_text(yaml.safe_dump(text), encoding="utf-8")
+        time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+        stimuli = []
+        for item in range(5):
+            keys = [(system, "plain") for system in STUDY_SYSTEMS]
+            keys += [("", "input")] if design == "ranking" else []
+            middles = [62 + 3 * i + item for i in range(len(keys))]
+            steps = [[60, 64, middle, middle + 2, 67, 60] for middle in middles]
+            notes = [[(i * seconds / 6, (i + 1) * seconds / 6, p) for i, p in enumerate(each)] for each in steps]
+            clips = [
+                sum(0.2 * ((time >= s) & (time < e)) * np.sin(2 * np.pi * 440 * 2 ** ((p - 69) / 12) * time)
+                    for s, e, p in each)
+                for each in notes
+            ]  # fmt: skip
+            for (system, variant), file, each in zip(keys, flac_files(clips), notes, strict=True):
+                name = sha256(f"{item}{system}".encode()).hexdigest()[:16]
+                roll = Roll(seconds, tuple(each), tuple(np.linspace(0, seconds, 5)), (seconds / 3, 2 * seconds / 3))
+                (folder / f"rendered/{name}.flac").write_bytes(file)
+                (folder / f"rendered/{name}.json").write_text(roll_json(roll))
+                paths = f"rendered/{name}.flac", f"rendered/{name}.json"
+                stimuli.append(
+                    Stimulus(system, f"kumquat-{item}", variant, *paths, sha256(file).hexdigest(), seconds)
+                )
+        write_manifest(folder, stimuli)
+        return folder
+
+    return write
+
+
+SERVE = """
+import os, sys
+from pathlib import Path
+from studies.app import serve
+from studies.design import load_study
+from studies.manifest import read_manifest
+from studies.store import open_store
+study = load_study(Path(sys.argv[1]))
+store = open_store(str(study.folder / "study.sqlite"))
+serve.run(study, read_manifest(study.folder), store, serve.bind("127.0.0.1", 0), os.environ.get(serve.PASSWORD))
+"""
+
+
+@pytest.fixture(scope="session")
+def serve_studies() -> Iterator[Callable[..., list[str]]]:
+    """A function that serves studies that ``write_study`` has written, and gives their addresses."""
+    import subprocess
+    import sys
+
+    running = []
+
+    def serve(*folders: Path, **environment: str) -> list[str]:
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-c", SERVE, str(folder)],
+                stderr=subprocess.PIPE, text=True, env=os.environ | environment,
+            )
+            for folder in folders
+        ]  # fmt: skip
+        running.extend(started)
+        lines = [process.stderr.readline() for process in started]
+        return [line.split(" is open at ")[1].split(" ")[0].replace("localhost", "127.0.0.1") for line in lines]
+
+    yield serve
+    for process in running:
+        process.terminate()
+    codes = [process.wait(timeout=30) for process in running]
+    for process in running:
+        process.stderr.close()
+    assert not any(codes), codes  # SIGTERM ends it in order
