@@ -153,14 +153,18 @@ def test_costs_are_kenlms_with_the_begin_and_without_the_end(language, tmp_path)
     lines_ = np.random.default_rng(0).integers(58, 74, shape)  # with words that training has not seen
     found = costs(model, lines_)
     for place in np.ndindex(shape[:2]):
-        scored = list(raw.full_scores(" ".join(map(str, lines_[place])), bos=True, eos=True))[:-1]
+        text = " ".join(f"{token:03d}" for token in lines_[place].tolist())
+        scored = list(raw.full_scores(text, bos=True, eos=True))[:-1]
         assert found[place] == pytest.approx(-sum(score for score, *_ in scored), rel=1e-5)
-    assert costs(model, melodies[0]) == pytest.approx(model.cost([str(t) for t in melodies[0]]))
+    assert costs(model, melodies[0]) == pytest.approx(model.cost([f"{t:03d}" for t in melodies[0].tolist()]))
 
 
 def test_words_of_several_voices_are_one_for_each_step():
-    assert words(np.array([[60, 36, 5, 62, 36, 0]]), voices=3) == [["60,36,5", "62,36,0"]]
-    assert words(np.array([[60, -1], [128, 60]])) == [["60", "-1"], ["128", "60"]]
+    assert words(np.array([[60, 36, 5, 62, 36, 0]]), voices=3) == [["060,036,005", "062,036,000"]]
+    assert words(np.array([[60, -1], [128, 60]])) == [["060", "-01"], ["128", "060"]]
+    assert words(np.empty((2, 0), int)) == [[], []]
+    with pytest.raises(ValueError, match="from -99 to 999, got 60 to 1000"):
+        words(np.array([[60, 1000]]))
 
 
 def test_normalised_cost_by_hand():

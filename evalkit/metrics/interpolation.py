@@ -125,18 +125,39 @@ def hamming(made: Tokens, end: Tokens) -> Floats:
 
 def words(tokens: Tokens, voices: int = 1) -> list[list[str]]:
     """Token lines ``(pieces, T)`` as sentences for a language model: a word for each step of all ``voices``."""
+    return [text.decode().split() for text in texts(tokens, voices)]
+
+
+def texts(tokens: Tokens, voices: int = 1) -> list[bytes]:
+    """The same sentences as texts, words separated by spaces: ``b"060 129 128 "``, of three voices ``b"060,036,005 "``.
+
+    Every token has three places, so that they can be written all at once. ValueError for one beyond -99..999.
+    """
     tokens = np.asarray(tokens)
-    if voices > 1:
-        return [[",".join(map(str, step)) for step in line.reshape(-1, voices).tolist()] for line in tokens]
-    known, place = np.unique(tokens, return_inverse=True)
-    written = np.array([str(token) for token in known.tolist()], object)  # one text per token: fast to look up
-    return written[place.reshape(tokens.shape)].tolist()
+    pieces, length = tokens.shape
+    if not tokens.size:
+        return [b""] * pieces
+    low, high = int(tokens.min()), int(tokens.max())
+    if low < -99 or high > 999:
+        raise ValueError(f"tokens of a text must be from -99 to 999, got {low} to {high}")
+    written = np.frombuffer(b"".join(b"%03d " % token for token in range(low, high + 1)), np.uint8).reshape(-1, 4)
+    letters = written[tokens - low].reshape(pieces, length // voices, voices, 4)
+    letters[:, :, :-1, 3] = ord(",")
+    return np.ascontiguousarray(letters).reshape(pieces, -1).view(f"S{4 * length}")[:, 0].tolist()
 
 
 def costs(model: NGramModel, tokens: Tokens, voices: int = 1) -> Floats:
-    """-log10 p of each token line, ``(...,)`` of ``(..., T)``, given the begin of the sequence, without its end."""
+    """-log10 p of each token line, ``(...,)`` of ``(..., T)``, given the begin of the sequence, without its end.
+
+    ``model`` is trained on ``words`` of as many voices.
+    """
     lines = np.asarray(tokens).reshape(-1, np.shape(tokens)[-1])
-    return model.costs(words(lines, voices)).reshape(np.shape(tokens)[:-1])
+    return model.costs_of_texts(texts(lines, voices)).reshape(np.shape(tokens)[:-1])
+
+
+def between(cost_a: Floats, cost_b: Floats, alphas: Floats = ALPHAS) -> Floats:
+    """The straight line from the cost of A to that of B, ``(pairs, alphas)``."""
+    return np.asarray(cost_a)[:, None] * (1 - alphas) + np.asarray(cost_b)[:, None] * alphas
 
 
 def ngram_cost(cost: Floats, cost_a: Floats, cost_b: Floats, alphas: Floats = ALPHAS) -> Floats:
@@ -145,11 +166,6 @@ def ngram_cost(cost: Floats, cost_a: Floats, cost_b: Floats, alphas: Floats = AL
     1: as likely as the two ends. NaN where all three cost nothing.
     """
     return ratio(cost, between(cost_a, cost_b, alphas))
-
-
-def between(cost_a: Floats, cost_b: Floats, alphas: Floats = ALPHAS) -> Floats:
-    """The straight line from the cost of A to that of B, ``(pairs, alphas)``."""
-    return np.asarray(cost_a)[:, None] * (1 - alphas) + np.asarray(cost_b)[:, None] * alphas
 
 
 # --------------------------------------------------------------------------------------------------- curves over pairs

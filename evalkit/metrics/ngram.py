@@ -67,8 +67,14 @@ class NGramModel:
 
     def costs(self, sequences: Iterable[Sequence[str]], eos: bool = False) -> NDArray[np.float64]:
         """``cost`` of each sequence, ``(sequences,)``."""
+        return self.costs_of_texts((self._text(sequence) for sequence in sequences), eos)
+
+    def costs_of_texts(self, texts: Iterable[str | bytes], eos: bool = False) -> NDArray[np.float64]:
+        """``costs`` of sequences that are written already, their words separated by spaces, ``(sequences,)``.
+
+        As fast as kenlm. Nothing is checked: ``<s>`` must not be among the words.
+        """
         score = self._kenlm.score
-        texts = (" ".join(self._known(sequence)) for sequence in sequences)
         return 0.0 - np.array([score(text, bos=True, eos=eos) for text in texts], np.float64)
 
     def next_log_probs(self, context: Sequence[str], words: Sequence[str]) -> NDArray[np.float64]:
@@ -111,6 +117,11 @@ class NGramModel:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name in self.__dataclass_fields__}
+
+    def _text(self, sequence: Sequence[str]) -> str:
+        if not isinstance(sequence, str) and self._predictable.issuperset(sequence):  # far faster than word by word
+            return " ".join(sequence)
+        return " ".join(self._known(sequence))
 
     def _known(self, sequence: Sequence[str]) -> list[str]:
         if isinstance(sequence, str):

@@ -1,0 +1,548 @@
+"""The tasks on latent spaces, asked of a toy whose likelihood is an integral over one dimension."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.special import expit, log_expit
+from scipy.stats import norm
+
+from evalkit.bench import runner
+from evalkit.bench.suite import load_suite, parse_suite
+from evalkit.bench.tasks.attributes import AttributesTask
+from evalkit.bench.tasks.interpolation import InterpolationTask
+from evalkit.bench.tasks.latent import extracted, lines, onsets, windows_said
+from evalkit.bench.tasks.reconstruction import ReconstructionTask
+from evalkit.bench.tasks.task import Answers, Context
+from evalkit.datasets.pieces import CorpusPieces
+from evalkit.errors import UserError
+from evalkit.metrics import attributes
+from evalkit.metrics.interpolation import ALPHAS, blend, hamming
+from evalkit.music import melody, satb, trio
+from evalkit.music.representations import REPRESENTATIONS
+from evalkit.protocols import GeneratorInfo, piece_rng
+from evalkit.results import PROMPT, REFERENCE
+from generators.adapters import LifeCycle
+from generators.adapters.data_interpolation import DataInterpolation
+from generators.adapters.ngram import NGramGenerator
+
+BAR, LOW, HIGH = 16, 60, 72
+INFO = GeneratorInfo("toy", "1", "melody", "f" * 16)
+
+
+class Toy(LifeCycle):
+    """Each step strikes HIGH with probability sigmoid(slope z), else LOW: independent steps, one dimension."""
+
+    info = INFO
+
+    def __init__(self, slope=2.0, scale=0.4):
+        self.slope, self.scale, self.calls = slope, scale, []
+
+    def encode(self, pieces):
+        share = np.array([np.mean(piece == HIGH) for piece in pieces])[:, None]
+        return 3 * (share - 0.5), np.full_like(share, self.scale)
+
+    def decode(self, z, *, seed, temperature=1.0):
+        self.calls.append((len(z), temperature))
+        chance = np.array([piece_rng(seed, i).random(BAR) for i in range(len(z))]).reshape(-1, BAR)
+        return list(np.where(chance < expit(self.slope * z / temperature), HIGH, LOW).astype(np.int16))
+
+    def decode_log_probs(self, z, tokens):
+        logit = self.slope * z
+        return np.select([tokens == HIGH, tokens == LOW], [log_expit(logit), log_expit(-logit)], -np.inf)
+
+
+class Predicting(Toy):
+    def decode_predictions(self, z, tokens):
+        return np.broadcast_to(np.where(z > 0, HIGH, LOW), tokens.shape)
+
+    def log_marginal(self, tokens):
+        """By quadrature, of one line (T,)."""
+        high = int(np.sum(tokens == HIGH))
+
+        def density(z):
+            return math.exp(high * log_expit(self.slope * z) + (len(tokens) - high) * log_expit(-self.slope * z))
+
+        return math.log(quad(lambda z: density(z) * norm.pdf(z), -10, 10, epsabs=1e-14)[0])
+
+
+def pieces_with(shares, bars=2, seed=0):
+    """Pieces of LOW and HIGH strikes."""
+    rng = np.random.default_rng(seed)
+    made = (np.where(rng.random(bars * BAR) < share, HIGH, LOW).astype(np.int16) for share in shares)
+    return CorpusPieces("toy", tuple(melody.decode(line, f"p{i}") for i, line in enumerate(made)), "0")
+
+
+SHARES = np.linspace(0.1, 0.9, 12)
+PIECES = pieces_with(SHARES)
+
+
+def context_of(inputs=PIECES, representation="melody", **asked):
+    return Context("s", inputs, "toy:train", inputs, "toy:test", representation, resamples=200, **asked)
+
+
+def asked_of(task, context, **generators):
+    questions = task.plan(context)
+    said = {n: Answers(g.info, [task.execute(s, g) for s in questions.shards]) for n, g in generators.items()}
+    return questions, said, task.reduce(context, questions, said)
+
+
+def values(reduced, generator, **settings):
+    found = [r for r in reduced.results if r.generator == generator and settings.items() <= r.settings.items()]
+    return {r.metric: r.value for r in found}
+
+
+# ------------------------------------------------------------------------------------------------- reconstruction
+
+RECONSTRUCTION = ReconstructionTask(task="reconstruction", bars=1, shard_size=7)
+
+
+def test_accuracies_of_the_toy_are_what_its_probabilities_say():
+    """Predictions say the likelier pitch; drawn tokens are right with the probability of the truth, on average."""
+    task = RECONSTRUCTION.model_copy(update={"z": "mean", "importance": (1,)})
+    inputs = pieces_with(np.tile(SHARES, 20), bars=1)
+    toy = Predicting()
+    questions, _, reduced = asked_of(task, context_of(inputs), toy=toy)
+    tokens = np.concatenate([lines(s.inputs["arrays"]) for s in questions.shards])
+    high = (tokens == HIGH).mean(axis=1)
+    probability = expit(2 * 3 * (high - 0.5))
+    drawn = np.mean(high * probability + (1 - high) * (1 - probability))
+    forced = values(reduced, "toy", mode="teacher_forced")
+    sampled = values(reduced, "toy", mode="sampled")
+    assert forced["reconstruction_accuracy"] == pytest.approx(np.mean(np.where(high > 0.5, high, 1 - high)), abs=1e-12)
+    assert sampled["reconstruction_accuracy"] == pytest.approx(drawn, abs=0.02)
+    alone = values(reduced, "toy")
+    assert alone["token_probability"] == pytest.approx(drawn, abs=1e-12)
+    assert alone["exposure_bias"] == pytest.approx(
+        forced["reconstruction_accuracy"] - sampled["reconstruction_accuracy"]
+    )
+    assert alone["kl"] == pytest.approx(np.mean(0.5 * ((3 * (high - 0.5)) ** 2 + 0.16 - 1 - 2 * math.log(0.4))))
+
+
+def test_bounds_rise_to_the_marginal_of_the_toy():
+    """With 4,096 draws the bound is the integral, piece by piece."""
+    task = RECONSTRUCTION.model_copy(update={"importance": (1, 16, 64, 4096)})
+    toy = Predicting()
+    questions, said, reduced = asked_of(task, context_of(limit=10), toy=toy)
+    tokens = np.concatenate([lines(s.inputs["arrays"]) for s in questions.shards])
+    exact = np.mean([toy.log_marginal(line) for line in tokens])
+    by_draws = [values(reduced, "toy", draws=k)["iwae"] for k in task.importance]
+    assert by_draws == sorted(by_draws)
+    assert by_draws[-1] == pytest.approx(exact, abs=0.02)
+    alone = values(reduced, "toy")
+    assert alone["elbo"] < exact - 0.02
+    assert alone["elbo"] == pytest.approx(by_draws[0], abs=0.05)
+    assert alone["elbo"] == pytest.approx(-alone["reconstruction_nll"] - alone["kl"])
+    assert said["toy"].payloads[0]["log_weights"].shape == (7, 4096)
+
+
+def test_answers_do_not_depend_on_shards_where_seeds_are_the_pieces_own():
+    """z and the bounds; what is decoded has the shard's seed."""
+    one = RECONSTRUCTION.model_copy(update={"shard_size": 100})
+    (_, small, _), (_, whole, _) = (asked_of(task, context_of(), toy=Predicting()) for task in (RECONSTRUCTION, one))
+    for column in ("kl", "elbo", "log_weights", "forced", "probability"):
+        np.testing.assert_allclose(small["toy"].column(column), whole["toy"].column(column), rtol=1e-12)
+
+
+def test_the_commonest_token_is_always_there_and_compared():
+    _, _, reduced = asked_of(RECONSTRUCTION, context_of())
+    rows = {(r.generator, r.metric, r.settings.get("mode")) for r in reduced.results}
+    assert ("commonest-token", "reconstruction_accuracy", "sampled") in rows
+    _, _, reduced = asked_of(RECONSTRUCTION, context_of(), toy=Predicting())
+    compared = {
+        (c.metric, c.settings.get("mode")) for c in reduced.comparisons if "commonest-token" in (c.left, c.right)
+    }
+    assert compared >= {("reconstruction_accuracy", "teacher_forced"), ("reconstruction_accuracy", "sampled")}
+    assert all(c.paired for c in reduced.comparisons)
+
+
+def test_without_predictions_there_is_a_reason_in_place_of_numbers():
+    _, _, reduced = asked_of(RECONSTRUCTION, context_of(), toy=Toy(), other=Predicting())
+    lacking = [r for r in reduced.results if r.generator == "toy" and r.status == "not_applicable"]
+    assert {r.metric for r in lacking} == {"reconstruction_accuracy", "onset_accuracy", "exposure_bias"}
+    assert all("PredictsTokens" in r.reason for r in lacking)
+    assert "reconstruction_accuracy" in values(reduced, "toy", mode="sampled")
+
+
+class Language(LifeCycle):
+    """Scores and samples strikes of HIGH with probability 1/4, and encodes nothing."""
+
+    info = INFO
+
+    def sample(self, n, *, steps, seed, temperature=1.0):
+        chance = [piece_rng(seed, i).random(steps) for i in range(n)]
+        return [np.where(c < 0.25, HIGH, LOW).astype(np.int16) for c in chance]
+
+    def token_log_probs(self, tokens, mask=None, *, free_running=False):
+        return np.log(np.where(tokens == HIGH, 0.25, 0.75))
+
+    def decode_predictions(self, z, tokens):
+        assert z.shape == (len(tokens), 0)
+        return np.full(tokens.shape, LOW)
+
+
+def test_a_decoder_alone_has_no_kl_and_all_its_bounds_are_its_likelihood():
+    task = RECONSTRUCTION
+    assert task.refusal(("Samples", "ScoresTokens"), INFO, "melody") is None
+    questions, _, reduced = asked_of(task, context_of(), alone=Language())
+    tokens = np.concatenate([lines(s.inputs["arrays"]) for s in questions.shards])
+    exact = Language().token_log_probs(tokens).sum(axis=1).mean()
+    found = values(reduced, "alone")
+    assert found["kl"] == 0
+    assert found["elbo"] == pytest.approx(exact)
+    for k in (1, 16, 64):
+        assert values(reduced, "alone", draws=k)["iwae"] == pytest.approx(exact)
+    assert values(reduced, "alone", mode="teacher_forced")["reconstruction_accuracy"] == pytest.approx(
+        np.mean(tokens == LOW)
+    )
+
+
+def test_what_comes_back_can_be_heard_beside_what_was_given():
+    _, _, reduced = asked_of(RECONSTRUCTION, context_of(), toy=Predicting())
+    assert [p.name for p in reduced.pieces["toy"]] == [p.name for p in reduced.pieces[PROMPT]]
+    assert len(reduced.pieces["toy"][0].notes) == BAR
+
+
+@pytest.mark.parametrize(
+    ("method", "broken", "complaint"),
+    [
+        ("encode", lambda pieces: (np.zeros((1, 1)), np.ones((1, 1))), "encode returned"),
+        ("encode", lambda pieces: (np.zeros((len(pieces), 1)), np.zeros((len(pieces), 1))), "greater than 0"),
+        ("decode", lambda z, **_: [np.full(BAR, 200, np.int16)] * len(z), "not in the representation"),
+        ("decode", lambda z, **_: [np.full(BAR - 1, LOW, np.int16)] * len(z), "15 steps where 16"),
+        ("decode_log_probs", lambda z, tokens: np.full(tokens.shape, 0.5), "gave 0.5"),
+        ("decode_predictions", lambda z, tokens: np.zeros(tokens.shape), "integers"),
+    ],
+)
+def test_nonsense_is_refused(method, broken, complaint):
+    toy = Predicting()
+    setattr(toy, method, broken)
+    (shard, *_) = RECONSTRUCTION.plan(context_of()).shards
+    with pytest.raises(ValueError, match=complaint):
+        RECONSTRUCTION.execute(shard, toy)
+
+
+def test_who_cannot_be_asked():
+    can = ("AutoEncodes",)
+    refusal = RECONSTRUCTION.refusal
+    assert refusal(can, INFO, "melody") is None
+    assert "has no AutoEncodes" in refusal(("Samples",), INFO, "melody")
+    assert refusal(can, INFO, "satb") == "speaks 'melody', and is asked in 'satb'"
+    long = GeneratorInfo("g", "1", "melody", "0", steps=256)
+    assert refusal(can, long, "melody") == "knows pieces of 256 steps, and is asked about 1 bars, which are 16"
+    drums = RECONSTRUCTION.model_copy(update={"representation": "drums"})
+    assert "asked in 'drums'" in drums.refusal(can, INFO, "melody")
+    with pytest.raises(UserError, match="needs a representation of tokens"):
+        RECONSTRUCTION.plan(context_of(representation="pianoroll"))
+
+
+# ------------------------------------------------------------------------------------------------- windows, onsets
+
+
+def test_windows_are_said_once_and_named():
+    twice = CorpusPieces("twice", (*PIECES.pieces, PIECES.pieces[0].renamed("again")), "0")
+    found = windows_said(twice, REPRESENTATIONS["melody"], 1)
+    assert len(found.arrays) == 24
+    assert found.names[:2].tolist() == ["p0@0", "p1@0"]
+    assert found.pieces[12] == "p0"
+    empty = CorpusPieces("empty", (melody.decode(np.full(BAR, melody.NO_EVENT, np.int16), "rest"),), "0")
+    with pytest.raises(UserError, match="rest@0: it has no note"):
+        windows_said(empty, REPRESENTATIONS["melody"], 1)
+
+
+def test_windows_of_a_corpus_share_nothing_where_they_are_to():
+    apart, every = (extracted("folk", "test", "melody", 2, separate=s) for s in (True, False))
+    bars = {}
+    for name, piece in zip(apart.names.tolist(), apart.pieces.tolist(), strict=True):
+        bars.setdefault(piece, []).append(int(name.rpartition("@")[2]))
+    assert all(np.diff(sorted(first)).min(initial=2) >= 2 for first in bars.values())
+    assert len(every.arrays) > 1.5 * len(apart.arrays)
+    turns = [apart.pieces.tolist().index(piece) for piece in bars]
+    assert turns == list(range(len(bars)))
+
+
+def test_onsets_are_strikes_in_each_voice():
+    line = np.array([[60, melody.NO_EVENT, melody.NOTE_OFF, 0]])
+    assert onsets(line, "melody").tolist() == [[True, False, False, True]]
+    step = [melody.NO_EVENT, 40, 0], [62, melody.NOTE_OFF, 3]
+    assert onsets(np.array(step).reshape(1, -1), "trio").tolist() == [[False, True, False, True, False, True]]
+    assert onsets(np.array([[satb.SILENCE, 60, 55, satb.SILENCE]]), "satb").tolist() == [[False, True, True, False]]
+
+
+def test_voices_of_a_trio_are_counted_one_by_one():
+    rng = np.random.default_rng(0)
+
+    def band(i):
+        tokens = np.stack([rng.integers(60, 65, BAR), rng.integers(30, 33, BAR), rng.integers(0, 8, BAR)], axis=1)
+        return trio.decode(tokens.astype(np.int16), f"band {i}")
+
+    class Echo(LifeCycle):
+        """Remembers what it is given; the drums it decodes are always silent."""
+
+        info = GeneratorInfo("echo", "1", "trio", "0")
+
+        def encode(self, pieces):
+            self.pieces = np.stack(pieces)
+            return np.zeros((len(pieces), 1)), np.ones((len(pieces), 1))
+
+        def decode(self, z, *, seed, temperature=1.0):
+            made = self.pieces.copy()
+            made[..., 2] = 0
+            return list(made)
+
+        def decode_log_probs(self, z, tokens):
+            return np.zeros(tokens.shape)
+
+    inputs = CorpusPieces("bands", tuple(band(i) for i in range(3)), "0")
+    _, _, reduced = asked_of(RECONSTRUCTION, context_of(inputs, "trio"), echo=Echo())
+    accuracy = {
+        r.settings["voice"]: r.value
+        for r in reduced.results
+        if (r.generator, r.metric, r.status) == ("echo", "reconstruction_accuracy", "ok")
+    }
+    assert accuracy[1] == accuracy[2] == 1
+    assert accuracy[3] < 0.5
+    assert accuracy["all"] == pytest.approx((2 + accuracy[3]) / 3)
+
+
+# ------------------------------------------------------------------------------------------------- interpolation
+
+INTERPOLATION = InterpolationTask(task="interpolation", bars=1, pairs=40, order=2)
+
+
+def test_one_pass_for_each_alpha_at_the_papers_temperature():
+    toy = Toy()
+    questions, said, _ = asked_of(INTERPOLATION, context_of(), toy=toy)
+    assert toy.calls == [(40, 0.5)] * 11
+    assert said["toy"].column("tokens").shape == (40, 11, BAR)
+    assert questions.settings["pairs"] == 40
+
+
+def test_the_toy_goes_from_a_to_b_and_the_baseline_is_linear():
+    questions, _, reduced = asked_of(INTERPOLATION, context_of(), toy=Toy())
+    (shard,) = questions.shards
+    ends = hamming(lines(shard.inputs["a"]), lines(shard.inputs["b"])).mean()
+    curves = reduced.figures["interpolation"]["generators"]
+    assert set(curves) == {"toy", "data-interpolation"}
+    data = np.array(curves["data-interpolation"]["hamming_a"]["value"])
+    np.testing.assert_allclose(data, ALPHAS * ends, atol=0.05)
+    assert data[-1] == pytest.approx(ends)
+    for curve in curves["toy"].values():
+        assert (np.array(curve["low"]) <= np.array(curve["value"])).all()
+        assert (np.array(curve["value"]) <= np.array(curve["high"])).all()
+    assert curves["data-interpolation"]["cost"]["value"][0] == pytest.approx(1)
+    found = values(reduced, "data-interpolation", alpha=1.0)
+    assert found["interpolation_hamming"] == pytest.approx(ends)
+    assert values(reduced, "data-interpolation")["interpolation_smallest_step"] > 0
+    assert [r.status for r in reduced.results if r.generator == REFERENCE] == ["not_applicable"] * 6
+
+
+def test_the_baseline_is_the_generator_of_that_name_in_any_shards():
+    task = INTERPOLATION.model_copy(update={"shard_size": 7})
+    questions, said, asked = asked_of(task, context_of(), **{"data-interpolation": DataInterpolation("melody")})
+    nobody = task.reduce(context_of(), questions, {})
+    assert asked.figures == nobody.figures
+    assert [r.generator for r in asked.results] == [r.generator for r in nobody.results]
+    tokens = said["data-interpolation"].column("tokens")
+    a, b = (np.concatenate([lines(s.inputs[end]) for s in questions.shards]) for end in "ab")
+    assert ((tokens == a[:, None]) | (tokens == b[:, None])).all()
+    assert task.refusal(("Interpolates",), DataInterpolation("melody").info, "melody") is None
+
+
+def test_who_interpolates_in_a_way_of_its_own_is_asked_for_it():
+    class Own(Toy):
+        def interpolate(self, a, b, alpha, *, seed, temperature=1.0):
+            return list(blend(np.stack(a), np.stack(b), float(alpha > 0.5), seed))
+
+    _, said, _ = asked_of(INTERPOLATION, context_of(), own=Own())
+    tokens = said["own"].column("tokens")
+    assert (tokens[:, :6] == tokens[:, :1]).all()
+    assert (tokens[:, 6:] == tokens[:, -1:]).all()
+
+
+def test_pairs_stay_when_there_are_fewer_of_them_and_the_lack_is_told():
+    def pairs(task=INTERPOLATION, **asked):
+        return [s.inputs["names"].tolist() for s in task.plan(context_of(**asked)).shards]
+
+    (all_of_them,) = pairs()
+    assert pairs(limit=9) == [all_of_them[:9]]
+    many = INTERPOLATION.model_copy(update={"pairs": 10_000})
+    settings = many.plan(context_of()).settings
+    assert settings["pairs"] == 24 * 22
+    assert "not 10000" in settings["fewer_pairs"]
+    with pytest.raises(UserError, match="in one piece only"):
+        INTERPOLATION.plan(context_of(CorpusPieces("one", PIECES.pieces[:1], "0")))
+
+
+def test_the_way_of_the_first_pair_can_be_heard():
+    _, _, reduced = asked_of(INTERPOLATION, context_of(), toy=Toy())
+    names = [piece.name for piece in reduced.pieces["toy"]]
+    assert [name.rpartition(" ")[2] for name in names] == ["0.0", "0.5", "1.0"]
+    assert [piece.name for piece in reduced.pieces[PROMPT]] == [names[0], names[2]]
+
+
+# ---------------------------------------------------------------------------------------------------- attributes
+
+
+class Dense(LifeCycle):
+    """The first dimension is how many notes there are, the second how high they are; seeds alone change the rest."""
+
+    info = INFO
+
+    def encode(self, pieces):
+        tokens = np.stack(pieces)
+        density = (tokens < melody.NOTE_OFF).mean(axis=1)
+        return np.stack([4 * (density - 0.5), np.zeros(len(tokens))], axis=1), np.full((len(tokens), 2), 0.1)
+
+    def decode(self, z, *, seed, temperature=1.0):
+        rngs = [piece_rng(seed, i) for i in range(len(z))]
+        strikes = np.stack([rng.random(2 * BAR) for rng in rngs]) < expit(z[:, :1])
+        pitches = np.stack([rng.integers(60, 72, 2 * BAR) for rng in rngs])
+        return list(np.where(strikes, pitches, melody.NO_EVENT).astype(np.int16))
+
+    def decode_log_probs(self, z, tokens):
+        return np.zeros(tokens.shape)
+
+
+def tunes(n=40):
+    rng = np.random.default_rng(2)
+    lines_ = (
+        np.where(rng.random(2 * BAR) < rng.uniform(0.2, 0.8), rng.integers(60, 72, 2 * BAR), melody.NO_EVENT)
+        for _ in range(n)
+    )
+    return CorpusPieces("tunes", tuple(melody.decode(t.astype(np.int16), f"t{i}") for i, t in enumerate(lines_)), "0")
+
+
+ATTRIBUTES = AttributesTask(task="attributes", bars=2, draws=64, decodes=4)
+
+
+def test_a_vector_of_density_changes_density_and_the_others_do_what_it_makes_them():
+    _, said, reduced = asked_of(ATTRIBUTES, context_of(tunes()), dense=Dense())
+    figure = reduced.figures["attributes"]
+    assert figure["attributes"] == list(attributes.ATTRIBUTES)
+    matrices = {(m["sign"], m["average"]): m for m in figure["generators"]["dense"]}
+    assert len(matrices) == 4
+    more, less = (np.array(matrices[sign, "ratio of means"]["value"]) for sign in "+-")
+    density = attributes.ATTRIBUTES.index("note_density")
+    vectors = said["dense"].payloads[0]["vectors"]
+    assert vectors[density, 0] == pytest.approx(np.abs(vectors[:, 0]).max())
+    draws = np.stack([piece_rng(shard_seed_of(ATTRIBUTES), i).standard_normal(2) for i in range(64)])
+    expected = expit(draws[:, 0] + vectors[density, 0]).mean() / expit(draws[:, 0]).mean() - 1
+    assert more[density, density] == pytest.approx(100 * expected, abs=3)
+    assert less[density, density] < -20
+    rows = {(r.settings["vector"], r.settings["sign"], r.settings["average"]): r for r in reduced.results
+            if r.metric == "attribute_change" and r.generator == "dense"}  # fmt: skip
+    assert len(rows) == 20
+    row = rows["note_density", "+", "ratio of means"]
+    assert row.value == pytest.approx(more[density, density])
+    assert row.ci95[0] < row.value < row.ci95[1]
+    assert (row.n, row.direction) == (64, "higher")
+    assert rows["note_density", "-", "ratio of means"].direction == "lower"
+
+
+def shard_seed_of(task):
+    return task.plan(context_of(tunes())).shards[0].task_seed
+
+
+def test_a_vector_that_does_nothing_changes_nothing():
+    """With each vector the same seeds are used: what differs is the vector's doing."""
+
+    class Deaf(Dense):
+        def decode(self, z, *, seed, temperature=1.0):
+            return super().decode(np.zeros_like(z), seed=seed)
+
+    _, said, reduced = asked_of(ATTRIBUTES, context_of(tunes()), deaf=Deaf())
+    counts = said["deaf"].payloads[0]["counts"]
+    assert counts.shape == (64, 11, 4, 5, 2)
+    for matrix in reduced.figures["attributes"]["generators"]["deaf"]:
+        assert np.abs(matrix["value"]).max() == pytest.approx(0, abs=1e-12)
+    assert (counts[:, 0, 0] != counts[:, 0, 1]).any()
+
+
+def test_attributes_have_one_shard_and_a_reason_where_they_cannot_be_had():
+    questions = ATTRIBUTES.plan(context_of(tunes(), limit=8))
+    (shard,) = questions.shards
+    assert (shard.start, shard.stop) == (0, 8)
+    assert questions.settings["examples"] == 8
+    flat = CorpusPieces(
+        "flat", tuple(melody.decode(np.full(2 * BAR, 60 + i, np.int16), f"f{i}") for i in range(8)), "0"
+    )
+    with pytest.raises(UserError, match="toy:train, windows of 2 bars: all pieces have the same note_density, 1"):
+        ATTRIBUTES.plan(context_of(flat))
+
+
+# -------------------------------------------------------------------------------------------------------- suites
+
+
+@pytest.mark.parametrize("name", ["reconstruction", "interpolation", "attributes"])
+def test_the_suites_that_come_with_evalkit(name):
+    suite = load_suite(name)
+    assert {task.task for task in suite.tasks} == {name}
+    assert suite.data.corpus == "folk"
+
+
+def test_wrong_use():
+    text = "{{name: s, data: {{corpus: folk}}, representation: melody, tasks: [{{task: reconstruction, {}}}]}}"
+    with pytest.raises(UserError, match=r"importance.*divide the largest"):
+        parse_suite(text.format("importance: [3, 64]"), "s.yaml", Path())
+    with pytest.raises(UserError, match="did you mean exposure_bias"):
+        parse_suite(text.format("metrics: exposure"), "s.yaml", Path())
+    with pytest.raises(UserError, match="no representation of tokens called 'pianoroll'"):
+        parse_suite(text.format("representation: pianoroll"), "s.yaml", Path())
+
+
+TOY_FILE = """
+import numpy as np
+from evalkit.protocols import GeneratorInfo, piece_rng
+class Held:
+    info = GeneratorInfo("held", "1", "melody", "0", steps=32)
+    def load(self, device="cpu"): ...
+    def release(self): ...
+    def __enter__(self): return self
+    def __exit__(self, *exc): ...
+    def encode(self, pieces):
+        return np.stack(pieces)[:, :4].astype(float) / 64 - 1, np.full((len(pieces), 4), 0.1)
+    def decode(self, z, *, seed, temperature=1.0):
+        pitches = np.clip(np.rint(64 * (z + 1)), 0, 129).astype(np.int16)
+        return [np.where(piece_rng(seed, i).random(32) < 0.3, p[0] % 128, 129).astype(np.int16)
+                for i, p in enumerate(pitches)]
+    def decode_log_probs(self, z, tokens):
+        return np.full(tokens.shape, -np.log(130))
+    def decode_predictions(self, z, tokens):
+        return np.full(tokens.shape, 129)
+"""
+
+
+def test_a_run_of_all_three_on_folk_tunes(tmp_path):
+    (tmp_path / "held.py").write_text(TOY_FILE)
+    (tmp_path / "s.yaml").write_text(
+        "{name: s, data: {corpus: folk}, representation: melody, resamples: 100, tasks: ["
+        "{task: reconstruction, bars: 2, importance: [1, 2]}, {task: interpolation, bars: 2}, "
+        "{task: attributes, bars: 2, decodes: 2}], generators: ['held.py:Held']}"
+    )
+    plan = runner.make_plan(load_suite(str(tmp_path / "s.yaml")), limit=12)
+    document = runner.run(plan, tmp_path / "out", workers=1, timeout=120)
+    assert {r["status"] for r in document["results"] if r["generator"] == "Held"} == {"ok"}
+    names = {r["generator"] for r in document["results"]}
+    assert names == {"reference", "Held", "commonest-token", "data-interpolation"}
+    predicted = next(
+        r["value"]
+        for r in document["results"]
+        if (r["generator"], r["metric"], r["settings"].get("mode"))
+        == ("Held", "reconstruction_accuracy", "teacher_forced")
+    )
+    assert 0.3 < predicted < 0.8  # what is held, in folk tunes
+    iwae = [r["value"] for r in document["results"] if (r["generator"], r["metric"]) == ("Held", "iwae")]
+    assert iwae[0] <= iwae[1] <= -32 * math.log(130) + 20
+    again = runner.run(plan, tmp_path / "out", workers=1, timeout=120)
+    assert again == document
+
+
+def test_an_n_gram_model_of_voices_is_a_decoder_alone():
+    generator = NGramGenerator("bach-chorales")
+    task = ReconstructionTask(task="reconstruction", bars=1, windows=4, representation="satb")
+    assert task.refusal(("Samples", "ScoresTokens"), generator.info, "melody") is None
