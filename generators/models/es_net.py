@@ -22,7 +22,7 @@ from torch import Tensor
 from evalkit.errors import UserError
 from evalkit.protocols import piece_rng
 from generators.models.edits import Allowed, sample_edits
-from generators.models.trained import Trained, batches_of_equal_length
+from generators.models.trained import BATCH, Trained, batches_of_equal_length
 from generators.models.unet import UNet
 
 PITCHES = 128
@@ -111,22 +111,33 @@ class EditsRolls(Trained[UNet]):
                 rolls[i], edits[i] = given[row], told[row]
         return Completed(rolls, edits)
 
-    @torch.inference_mode()
     def edit_log_probs(self, rolls: NDArray[np.bool_], cells: NDArray[np.integer] | None = None) -> NDArray[np.float64]:
         """Log-softmax over the cells of the pitch range that may be toggled, ``(B, T, 128)``; -inf for all others."""
+        scores = np.full(rolls.shape if cells is None else cells.shape[:2], -np.inf)
+        for start in range(0, len(rolls), BATCH):
+            rows = slice(start, start + BATCH)
+            if cells is None:
+                low, high = self.info.pitch_range
+                scores[rows, :, low : high + 1] = self._scores(rolls[rows]).cpu().numpy()
+            else:
+                scores[rows] = self._gathered(self._scores(rolls[rows]), cells[rows])
+        return scores
+
+    @torch.inference_mode()
+    def _scores(self, rolls: NDArray[np.bool_]) -> Tensor:
+        """The log-softmax of rolls ``(B, T, 128)`` in the pitch range: (B, T, P)."""
         low, high = self.info.pitch_range
         cropped = self.tensor(rolls[:, :, low : high + 1])
         logits = self.network(cropped).flatten(1).double()
         scores = logits.masked_fill(~self.may_propose(cropped.flatten(1)), -torch.inf).log_softmax(dim=1)
-        scores = scores.masked_fill(scores.isnan(), -torch.inf).view(cropped.shape)  # nothing left: nothing is possible
-        if cells is None:
-            full = np.full(rolls.shape, -np.inf)
-            full[:, :, low : high + 1] = scores.cpu().numpy()
-            return full
+        return scores.masked_fill(scores.isnan(), -torch.inf).view(cropped.shape)  # nothing left: nothing is possible
+
+    def _gathered(self, scores: Tensor, cells: NDArray[np.integer]) -> NDArray[np.float64]:
+        low, high = self.info.pitch_range
         step, pitch = cells[..., 0], cells[..., 1]
-        inside = (pitch >= low) & (pitch <= high)
         where = self.tensor(step.astype(np.int64)), self.tensor((pitch.clip(low, high) - low).astype(np.int64))
-        rows = torch.arange(len(rolls), device=scores.device)[:, None]
+        rows = torch.arange(len(cells), device=scores.device)[:, None]
+        inside = (pitch >= low) & (pitch <= high)
         return np.where(inside, scores[rows, where[0], where[1]].cpu().numpy(), -np.inf)
 
 

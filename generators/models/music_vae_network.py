@@ -37,13 +37,12 @@ class InitialState(nn.Module):
     def __init__(self, inputs: int, hidden: int, layers: int) -> None:
         super().__init__()
         self.layers = layers
-        self.map = nn.Linear(inputs, 2 * layers * hidden)
-        nn.init.normal_(self.map.weight, std=0.001)
-        nn.init.zeros_(self.map.bias)
+        self.weight = nn.Parameter(0.001 * torch.randn(2 * layers * hidden, inputs))
+        self.bias = nn.Parameter(torch.zeros(2 * layers * hidden))
 
     def forward(self, vector: Tensor) -> tuple[Tensor, Tensor]:
         """``(B, inputs)`` -> h and c, ``(layers, B, hidden)`` each."""
-        h, c = self.map(vector).tanh().view(len(vector), 2, self.layers, -1).permute(1, 2, 0, 3)
+        h, c = F.linear(vector, self.weight, self.bias).tanh().view(len(vector), 2, self.layers, -1).permute(1, 2, 0, 3)
         return h.contiguous(), c.contiguous()
 
 
@@ -206,7 +205,9 @@ class MusicVae(nn.Module):
 
 def one_hot(tokens: Tensor, vocabularies: Sequence[int]) -> Tensor:
     """Tokens ``(B, T, C)`` as float ``(B, T, sum of V)``, column after column."""
-    return torch.cat([F.one_hot(tokens[..., c].long(), v) for c, v in enumerate(vocabularies)], dim=-1).float()
+    return torch.cat([F.one_hot(tokens[..., c].long(), v) for c, v in enumerate(vocabularies)], dim=-1).to(
+        torch.get_default_dtype()
+    )
 
 
 def shifted(x: Tensor) -> Tensor:

@@ -8,11 +8,26 @@ from evalkit.errors import UserError
 from evalkit.registry import did_you_mean
 from generators.training.trainable import Trainable
 
+ES_NET = "generators.training.edit_pairs:ES_NET"
+ORDERLESS_NADE = "generators.training.edit_pairs:ORDERLESS_NADE"
+COCONET = "generators.training.masked_voices:COCONET"
+MUSIC_VAE = "generators.training.token_windows:MUSIC_VAE"  # a table of several models
+
 TRAINABLES = {  # "module:name", imported when asked for, because they bring torch
-    "es-net": "generators.training.edit_pairs:ES_NET",
-    "orderless-nade": "generators.training.edit_pairs:ORDERLESS_NADE",
-    "coconet": "generators.training.masked_voices:COCONET",
-}
+    "es-net": ES_NET,
+    "orderless-nade": ORDERLESS_NADE,
+    "coconet": COCONET,
+    **dict.fromkeys(
+        (
+            "musicvae-2bar-melody", "musicvae-2bar-melody-ss", "musicvae-2bar-drums", "musicvae-2bar-drums-ss",
+            "musicvae-flat-16bar-melody", "musicvae-flat-16bar-drums", "musicvae-flat-16bar-trio",
+            "musicvae-hier-16bar-melody", "musicvae-hier-16bar-drums", "musicvae-hier-16bar-trio",
+            "musicvae-hier-32bar-melody", "musicvae-hier-32bar-melody-ss",
+            "decoder-only-2bar-melody", "decoder-only-2bar-drums", "decoder-only-32bar-melody",
+        ),
+        MUSIC_VAE,
+    ),
+}  # fmt: skip
 
 
 def trainable(model: str) -> Trainable:
@@ -20,4 +35,5 @@ def trainable(model: str) -> Trainable:
     if model not in TRAINABLES:
         raise UserError(f"no model called {model!r} can be trained{did_you_mean(model, TRAINABLES)}")
     module, _, name = TRAINABLES[model].partition(":")
-    return getattr(importlib.import_module(module), name)
+    found = getattr(importlib.import_module(module), name)
+    return found[model] if isinstance(found, dict) else found

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from evalkit.datasets.windows import bar_windows
 from evalkit.music import pianoroll
 from evalkit.music.notes import STEPS_PER_QUARTER, Piece, quantise
+from generators.training.material import of_pieces
 from generators.training.recipe import Recipe
 from generators.training.trainable import Batch, Trainable
 
@@ -90,7 +91,7 @@ ES_NET = Trainable(
     model="es-net",
     generator="generators.models.es_net:EsNet",
     representation="pianoroll",
-    examples=examples,
+    material=of_pieces(examples),
     batch=partial(batch, wrong_notes=True),
     loss=loss,
 )
@@ -98,7 +99,7 @@ ORDERLESS_NADE = Trainable(
     model="orderless-nade",
     generator="generators.models.orderless_nade:OrderlessNade",
     representation="pianoroll",
-    examples=examples,
+    material=of_pieces(examples),
     batch=partial(batch, wrong_notes=False),
     loss=additions_loss,
 )

@@ -129,7 +129,10 @@ def training_batch(training: Training, examples: NDArray[Any]) -> Batch:
         order = np.random.default_rng([training.seed, EXAMPLES, nth]).permutation(len(examples))
         at = nth * len(examples)
         chosen += order[max(first - at, 0) : first + recipe.batch - at].tolist()
-    return training.trainable.batch(examples[chosen], np.random.default_rng([training.seed, SHOWN, step]), recipe)
+    rng, shown = np.random.default_rng([training.seed, SHOWN, step]), examples[chosen]
+    if training.trainable.augment is not None:
+        shown = training.trainable.augment(shown, rng, recipe)
+    return training.trainable.batch(shown, rng, recipe)
 
 
 def validation_batches(training: Training, held_out: NDArray[Any]) -> list[Batch]:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from evalkit.datasets.windows import bar_windows
 from evalkit.music import satb
 from evalkit.music.notes import STEPS_PER_QUARTER, Piece, quantise
+from generators.training.material import of_pieces
 from generators.training.recipe import Recipe
 from generators.training.trainable import Batch, Trainable
 
@@ -71,7 +72,7 @@ COCONET = Trainable(
     model="coconet",
     generator="generators.models.coconet:Coconet",
     representation="satb",
-    examples=examples,
+    material=of_pieces(examples),
     batch=batch,
     loss=loss,
 )

@@ -34,6 +34,7 @@ class Recipe(BaseModel):
     validation_passes: int = Field(1, ge=1)  # how often each held-out example is shown, differently each time
     patience: int = Field(ge=1)  # validations without gain after which training ends
     dtype: Literal["float32", "float16"] = "float32"  # of the weights that are kept
+    transpose: tuple[int, int] | None = None  # training examples by so many semitones, drawn anew each time
     objective: dict[str, float] = {}  # settings of the model's own loss
 
 

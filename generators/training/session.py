@@ -16,19 +16,14 @@ import json
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from evalkit import __version__
-from evalkit.datasets.corpus import CORPORA
-from evalkit.datasets.pieces import open_pieces
-from evalkit.errors import MidiError, UserError
-from evalkit.music.notes import Piece
+from evalkit.errors import UserError
 from evalkit.results import write_atomically
 from generators.models.weights import IN_A_FOLDER, load_weights, place, read_card, rounded, save_weights
 from generators.training import trainable
@@ -41,52 +36,25 @@ from generators.training.loop import (
     validation_batches,
     validation_loss,
 )
+from generators.training.material import Material
 from generators.training.recipe import Recipe, find_recipe
 
 CHECKPOINT, LOG, DIVERGED = "checkpoint.pt", "log.csv", "diverged.npz"
 MINUTES = 2.0  # between checkpoints
-FOLDER_SHARE = 10  # of a folder, which has no splits, every tenth piece is held out
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Material:
-    """What a model is trained on. ``name`` and ``checksum`` are those of the pieces."""
-
-    name: str
-    checksum: str
-    licence: str
-    examples: NDArray[Any]
-    held_out: NDArray[Any]
 
 
 def read_material(model: str, recipe: Recipe, data: str) -> Material:
-    """Train and validation split of a corpus, or a folder of MIDI; UserError where they make no examples."""
-    learner = trainable(model)
-    if data in CORPORA:
-        training, validation = (_pieces(f"{data}:{split}") for split in ("train", "valid"))
-        checksum = open_pieces(f"{data}:train").checksum
-        name, licence = f"{data}:train", CORPORA[data].licence
-    else:
-        folder = open_pieces(data)
-        pieces = _pieces(data)
-        training = [piece for i, piece in enumerate(pieces) if i % FOLDER_SHARE]
-        validation = pieces[::FOLDER_SHARE]
-        checksum, name, licence = folder.checksum, folder.name, ""
-    examples, held_out = learner.examples(training, recipe), learner.examples(validation, recipe)
-    for what, made in (("training", examples), ("validation", held_out)):
+    """Train and validation examples of corpora or folders of MIDI, their names separated by commas.
+
+    UserError where they make no examples.
+    """
+    material = trainable(model).material(data.split(","), recipe)
+    for what, made in (("training", material.examples), ("validation", material.held_out)):
         if not len(made):
             raise UserError(
                 f"{data}: the {what} pieces have no window of {recipe.bars} bars that {model} can learn from"
             )
-    return Material(name, checksum, licence, examples, held_out)
-
-
-def _pieces(spec: str) -> list[Piece]:
-    return [piece for piece in open_pieces(spec).map(_itself, workers=1) if not isinstance(piece, MidiError)]
-
-
-def _itself(piece: Piece) -> Piece:
-    return piece
+    return material
 
 
 def run_training(
@@ -116,7 +84,7 @@ def run_training(
     training = begin(learner, recipe, lambda: network_of(model, recipe), seed, device)
     identity = {
         "model": model, "preset": preset, "recipe": recipe.model_dump(mode="json"),
-        "data": material.name, "data_checksum": material.checksum, "seed": seed,
+        "data": material.data, "data_checksum": material.checksum, "seed": seed,
     }  # fmt: skip
     if resume:
         _restore(training, identity, checkpoint)
@@ -187,7 +155,7 @@ def _finish(training: Training, identity: dict[str, Any], material: Material, ou
         "dtype": recipe.dtype,
         "licence": material.licence,
         "command": f"evalkit generators train {learner.model} --preset {identity['preset']} "
-        f"--data {material.name.removesuffix(':train')} --seed {training.seed} --out DIR",
+        f"--data {material.data.replace(':train', '')} --seed {training.seed} --out DIR",
         "training": {
             **identity,
             "examples": len(material.examples),

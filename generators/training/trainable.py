@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.music.notes import Piece
+from generators.training.material import Reader
 from generators.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Trainable:
     model: str
     generator: str
     representation: str
-    examples: Callable[[Sequence[Piece], Recipe], NDArray[Any]]  # all that one pass over the pieces would show
+    material: Reader  # what the data that a user names is for this model
     batch: Callable[[NDArray[Any], np.random.Generator, Recipe], Batch]  # of chosen examples: what the network is shown
     loss: Loss  # (B,) nats, one per example
+    augment: Callable[[NDArray[Any], np.random.Generator, Recipe], NDArray[Any]] | None = None  # of training examples
