@@ -23,6 +23,7 @@
     target: {participants: 72}         # or ratings: 192, or per_system: 85
     lease_minutes: 90                  # without a sign of life for so long, a participant's place is given to another
     retention: 2027-12-31              # ``evalkit study erase --expired`` removes personal data after this day
+    analysis: {reference: real, difference: 0.5, screening: {catch_failed: 0.5}}     # declared before: ``declaration``
     seed: 0
 
 Paths are relative to the file. Every mistake is a ``UserError`` of one sentence. Question kinds by design:
@@ -45,11 +46,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from evalkit.configuration import STRICT, checked, keys, mapping, read_text, read_yaml
 from evalkit.errors import UserError
 from evalkit.registry import did_you_mean
+from studies.declaration import PROPERTIES, Analysis
 from studies.questionnaires import BUILT_IN, BackgroundQuestion, Localised, Text, built_in
 
 FILE = "study.yaml"
@@ -181,13 +183,26 @@ class Study(BaseModel):
     target: Target
     lease_minutes: float = Field(default=90, ge=1, le=60 * 24 * 30)
     retention: dt.date | None = None
+    analysis: Analysis = Analysis()
     seed: int = Field(default=0, ge=0)
     source: str = Field(default="", exclude=True)
     folder: Path = Field(default=Path(), exclude=True)
 
+    @field_validator("items", mode="before")
+    @classmethod
+    def _which_items(cls, value: Any) -> Any:
+        names = value if isinstance(value, list | tuple) else ()
+        odd = next((name for name in names if not isinstance(name, str) or not re.match(NAME, name)), None)
+        number = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        if odd is not None:
+            raise ValueError(f"{odd!r} cannot name an item: give file names without ending, in quotes")
+        if not names and not number and value != "all":
+            raise ValueError("give 'all', a number, or a list of file names without ending")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Study:
-        for check in (_check_systems, _check_questions, _check_texts, _check_trials):
+        for check in (_check_systems, _check_questions, _check_texts, _check_trials, _check_analysis):
             check(self)
         return self
 
@@ -386,3 +401,21 @@ def _check_trials(study: Study) -> None:
             raise ValueError(f"'trials.practice_items': {min(both)!r} is among 'items' too")
     if any(not re.match(NAME, item) for item in study.trials.practice_items):
         raise ValueError("'trials.practice_items' must be file names without ending")
+
+
+def _check_analysis(study: Study) -> None:
+    declared = study.analysis
+    if declared.reference is not None and declared.reference not in study.systems:
+        known = did_you_mean(declared.reference, list(study.systems))
+        raise ValueError(f"'analysis.reference': no system called {declared.reference!r}{known}")
+    names = [question.name for question in study.questions]
+    for name in declared.difference if isinstance(declared.difference, dict) else ():
+        if name not in names:
+            raise ValueError(f"'analysis.difference': no question called {name!r}{did_you_mean(name, names)}")
+    asked = [question.name for question in study.background if question.kind != "text"]
+    if any(question.questionnaire == "gold_msi_training" for question in study.background):
+        asked.append("gold_msi_training")
+    for name in declared.properties:
+        if name not in (*asked, *PROPERTIES):
+            known = did_you_mean(name, [*asked, *PROPERTIES])
+            raise ValueError(f"'analysis.properties': nothing called {name!r} is known of a listener{known}")

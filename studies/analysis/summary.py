@@ -64,7 +64,7 @@ class Plan:
     questions: tuple[Question, ...]
     rules: Rules = field(default_factory=Rules)
     reference: Any = None  # the system whose log-strength is 0
-    difference: float | None = None  # smallest difference worth finding, in the unit of the headline
+    difference: float | Mapping[str, float] | None = None  # smallest worth finding, in the headline's unit; by question
     properties: tuple[str, ...] = ()  # columns of the listeners' table that preferences may depend on
     level: float = 0.05
 
@@ -191,6 +191,7 @@ def _findings(
     contrasts, overall = parts["contrasts"], parts["overall"]
     tests: tuple[Published, ...] = parts["published"]
     n = table["listener"].nunique()
+    wanted = plan.difference.get(question.name) if isinstance(plan.difference, Mapping) else plan.difference
     base = {
         "question": question.name,
         "kind": question.kind,
@@ -200,7 +201,7 @@ def _findings(
         "side": None,
         "tie": None,
         "verdicts": published.verdicts(tests, contrasts, overall[2], parts["model"], level=plan.level),
-        "power": tuple(reached(c, plan.difference, n, level=plan.level) for c in contrasts) if plan.difference else (),
+        "power": tuple(reached(c, wanted, n, level=plan.level) for c in contrasts) if wanted else (),
         "properties": _properties(plan, table, listeners, parts.pop("by_group"), parts.pop("slopes", None)),
     }
     return Findings(**(base | parts))
