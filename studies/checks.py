@@ -93,11 +93,11 @@ def _source(study: Study, path: Path) -> Generator[str, None, Heard | None]:
         yield str(error).replace(str(path), str(shown))
         return None
     if cutting.bars_lacking:
-        last = study.excerpt.start_bar + (study.excerpt.bars or 1) - 1
-        yield f"{shown}: ends {cutting.bars_lacking} bars before bar {last}, the last of the excerpt"
+        bars = study.excerpt.bars or cutting.bars_lacking
+        yield f"{shown}: has only {max(0, bars - cutting.bars_lacking)} of the {bars} bars of the excerpt"
     if not len(cutting.piece.notes):
         yield f"{shown}: silent: no note in the excerpt"
-    yield from (f"{shown}: {what}, which is not played" for what in _not_played(path))
+    yield from (f"{shown}: {what} not played" for what in _not_played(path))
     return cutting
 
 
@@ -118,9 +118,9 @@ def _not_played(path: Path) -> Iterator[str]:
 
     score = ScoreTick.from_midi(path.read_bytes())
     if any(control.number == 64 and control.value >= 64 for track in score.tracks for control in track.controls):
-        yield "has a sustain pedal"
+        yield "its sustain pedal is"
     if any(bend.value for track in score.tracks for bend in track.pitch_bends):
-        yield "has pitch bends"
+        yield "its pitch bends are"
 
 
 def _of_item(item: str, heard: Mapping[str, Heard]) -> Iterator[str]:

@@ -65,7 +65,8 @@ def new_from_run(folder: Path, run: Path) -> int:
     _refuse_old(folder)
     samples = _samples(run)
     inputs = samples.pop(PROMPT, {})
-    common = set.intersection(*({*names} for names in [*samples.values(), *([inputs] if inputs else [])]))
+    compared = [*samples.values(), *([inputs] if inputs else [])]
+    common = {name for name in next(iter(compared), {}) if all(name in found for found in compared)}
     if len(samples) < 2 or not common:
         raise UserError(
             f"{run}: needs samples of the same names from two generators at least; there are samples of "

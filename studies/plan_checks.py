@@ -46,13 +46,13 @@ def names_in_texts(study: Study) -> Iterator[str]:
 def balance(study: Study, items: list[str]) -> Iterator[str]:
     """Whether the plan gives everybody different items, and every system and pair its share."""
     size = study.trials.per_participant
-    if size > len(items):
-        yield f"{FILE}: trials.per_participant: {size} trials of {len(items)} items: participants hear an item twice"
     try:
         cells = [cell for slot in assignment.make_slots(study, items) for cell in slot]
     except UserError as error:
         yield str(error)
         return
+    if size > len(items):
+        yield f"{FILE}: trials.per_participant: {size} trials of {len(items)} items: participants hear an item twice"
     for what, spread in assignment.imbalance(study, items, cells).items():
         if spread > 1:
             yield f"{FILE}: the plan is not balanced: counts of {what} differ by {spread}"

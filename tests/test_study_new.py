@@ -1,0 +1,276 @@
+"""``evalkit study new``, and its way to ``check`` and ``render``: a newcomer's first five minutes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+
+from evalkit.bench import runner
+from evalkit.bench.suite import parse_suite
+from evalkit.cli import main
+from evalkit.errors import UserError
+from evalkit.music.midi import read_midi, write_midi
+from evalkit.music.notes import bar_starts, cut
+from evalkit.music.pianoroll import encode
+from studies import assignment, examples, new
+from studies.cli import study as group
+from studies.design import Study, load_study, study_items
+from studies.preparation import check
+
+
+@pytest.fixture
+def evalkit(monkeypatch: pytest.MonkeyPatch):
+    """Calls ``evalkit study ...`` in this process; the exit code."""
+    monkeypatch.setattr("evalkit.cli.cli", group)
+
+    def call(*args: object) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main([str(a) for a in args])
+        return int(ended.value.code or 0)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def example_studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Study]:
+    folder = tmp_path_factory.mktemp("examples")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(examples, "_is_installed", lambda spec: False)  # networks would take minutes
+        for example in new.EXAMPLES:
+            new.new_example(folder / example, example)
+    return {example: load_study(folder / example) for example in new.EXAMPLES}
+
+
+def plan_of(study: Study) -> list[assignment.Cell]:
+    items = [item for item in study_items(study) if item not in study.trials.practice_items]
+    return [cell for slot in assignment.make_slots(study, items) for cell in slot]
+
+
+@pytest.mark.parametrize("example", new.EXAMPLES)
+def test_every_example_is_a_study_about_which_check_says_nothing(
+    example: str, example_studies, evalkit, capsys
+) -> None:
+    assert evalkit("check", example_studies[example].folder) == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("example", "items", "systems", "bars"),
+    [("chorales", 15, 3, 8), ("inpainting", 30, 4, 16), ("melodies", 32, 3, 16)],
+)
+def test_examples_have_the_papers_items_and_different_music(
+    example: str, items: int, systems: int, bars: int, example_studies: dict[str, Study]
+) -> None:
+    study = example_studies[example]
+    files = study_items(study)
+    assert (len(files), len(study.systems)) == (items + 2, systems)
+    for sources in files.values():
+        rolls = {encode(read_midi(path)).tobytes() for path in sources.values()}
+        assert len(rolls) == len(sources)
+        assert {len(bar_starts(read_midi(path))) - 1 for path in sources.values()} <= {bars, bars - 1}
+
+
+def test_inpainted_tunes_differ_in_the_marked_bars_only(example_studies: dict[str, Study]) -> None:
+    study = example_studies["inpainting"]
+    for sources in study_items(study).values():
+        pieces = {system: read_midi(path) for system, path in sources.items()}
+        start, stop = examples.region_ticks(pieces["original"])
+        for piece in pieces.values():
+            for left, right in ((0, start), (stop, pieces["original"].end)):
+                theirs, ours = (cut(p, left, right).notes for p in (piece, pieces["original"]))
+                np.testing.assert_array_equal(theirs[["onset", "pitch"]], ours[["onset", "pitch"]])
+        inside = cut(pieces["shuffled-notes"], start, stop).notes
+        original = cut(pieces["original"], start, stop).notes
+        np.testing.assert_array_equal(np.sort(inside["pitch"]), np.sort(original["pitch"]))
+        np.testing.assert_array_equal(inside["onset"], original["onset"])
+
+
+def test_completions_keep_the_melody_that_is_given(example_studies: dict[str, Study]) -> None:
+    for sources in study_items(example_studies["chorales"]).values():
+        rolls = {system: encode(read_midi(path)) for system, path in sources.items()}
+        for system in rolls.keys() & {"original", "uniform", "orderless-nade", "coconet"}:
+            melody = rolls[""][: len(rolls[system])]
+            assert (rolls[system] & melody).sum() == melody.sum()
+
+
+def test_models_whose_weights_are_installed_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examples, "MODELS", {"es-net": {"weights": "none.safetensors"}, "uniform": {"low": 50}})
+    assert list(examples.chorales().systems) == [examples.INPUT, "uniform", "original"]
+    monkeypatch.setattr(examples, "MODELS", {"uniform": {"low": 50, "high": 51}})
+    example = examples.chorales()
+    assert list(example.systems) == [examples.INPUT, "uniform"]
+    melody, answer = (encode(example.systems[system](1)[0]) for system in example.systems)
+    assert not np.delete(answer & ~melody[: len(answer)], [50, 51], axis=1).any()
+
+
+def test_papers_plans_come_out_exactly(example_studies: dict[str, Study]) -> None:
+    """MusicVAE: 192 ratings, 64 of each pair, each source in 128. InpaintNet: 72 people, 720 comparisons."""
+    study = example_studies["melodies"]
+    study = study.model_copy(update={"target": study.target.model_copy(update={"participants": None, "ratings": 192})})
+    cells = plan_of(study)
+    pairs = [tuple(sorted(cell.systems)) for cell in cells]
+    assert len(cells) == 192
+    assert {pairs.count(pair) for pair in pairs} == {64}
+    assert {sum(system in pair for pair in pairs) for system in study.systems} == {128}
+    assert len(plan_of(example_studies["inpainting"])) == 720
+
+
+def test_an_example_that_was_interrupted_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def stop(n: int) -> list:
+        raise KeyboardInterrupt
+
+    def first(n: int) -> list:
+        made.append("first")
+        return examples._tunes(n)
+
+    systems = {"a": first, "b": stop}
+    monkeypatch.setitem(examples.EXAMPLES, "melodies", lambda: examples.Example(2, 1, systems))
+    with pytest.raises(KeyboardInterrupt):
+        new.new_example(tmp_path / "s", "melodies")
+    assert not (tmp_path / "s" / "study.yaml").exists()
+    systems["b"] = examples._tunes
+    new.new_example(tmp_path / "s", "melodies")
+    assert made == ["first"]
+    assert load_study(tmp_path / "s").trials.practice_items == ("03",)
+    with pytest.raises(UserError, match=r"already holds a study\.yaml"):
+        new.new_example(tmp_path / "s", "melodies")
+
+
+def test_a_new_study_says_what_is_missing_until_there_is_music(tmp_path: Path, evalkit, capsys) -> None:
+    folder = tmp_path / "My study: 2nd try"
+    assert evalkit("new", folder) == 0
+    study = load_study(folder)
+    assert study.name == "my-study-2nd-try"
+    capsys.readouterr()
+    assert evalkit("check", folder) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"midi/system-{which}: no .mid, .midi, .wav, .flac files in it" for which in "ab"
+    ]
+    tunes = examples._tunes(12)
+    for system, pieces in (("system-a", tunes), ("system-b", examples._from_others(tunes))):
+        for i, piece in enumerate(pieces):
+            write_midi(piece, folder / "midi" / system / f"{i}.mid")
+    assert evalkit("check", folder) == 0
+
+
+def test_wrong_use_is_one_sentence_and_exit_code_2(tmp_path: Path, evalkit, capsys) -> None:
+    assert evalkit("check", tmp_path) == 2
+    assert "there is no study.yaml here" in capsys.readouterr().err
+    (tmp_path / "study.yaml").write_text("name: x\n")
+    for args in (
+        ("check", tmp_path),
+        ("render", tmp_path),
+        ("new", tmp_path),
+        ("new", tmp_path / "y", "--from", tmp_path),
+    ):
+        assert evalkit(*args) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+    assert evalkit("new", tmp_path / "y", "--from", tmp_path, "--example", "chorales") == 2
+    assert evalkit("new", tmp_path / "y", "--example", "none") == 2
+
+
+def test_commands_have_help_with_an_example(evalkit, capsys) -> None:
+    for command in ("new", "check", "render"):
+        assert evalkit(command, "--help") == 0
+        assert "evalkit study" in capsys.readouterr().out.partition("Example")[2]
+    assert check.short_help
+
+
+SUITE = """
+name: tiny
+data: {folder: music}
+representation: satb
+resamples: 100
+tasks: [TASK]
+generators: [uniform, {name: "low & <b>slow</b>/x (1)", generator: uniform, low: 40, high: 50}, GENERATOR]
+"""
+COMPLETION = "{task: completion, prompts: 4, bars: 2, bars_in_total: 8, metrics: melody_kept}"
+SAMPLES = "{task: samples, pieces: 4, bars: 2, metrics: in_scale_rate}"
+
+
+def finished_run(folder: Path, task: str, samples: int = 4) -> Path:
+    (folder / "music").mkdir(exist_ok=True)
+    for i, piece in enumerate(examples._chorale_windows(4)):
+        write_midi(piece, folder / "music" / f"{i}.mid")
+    text = SUITE.replace("TASK", task).replace(", GENERATOR", "").replace(" & <b>slow</b>/x", " =slow")
+    suite = parse_suite(text, "tiny.yaml", folder)
+    runner.run(runner.make_plan(suite), folder / "run", workers=1, timeout=60, samples=samples)
+    return folder / "run"
+
+
+def test_a_run_of_prompts_becomes_a_ranking(tmp_path: Path, evalkit, capsys) -> None:
+    run = finished_run(tmp_path, COMPLETION)
+    assert evalkit("new", tmp_path / "s", "--from", run) == 0
+    assert "a study of 4 items" in capsys.readouterr().out
+    study = load_study(tmp_path / "s")
+    assert (study.design, set(study.systems)) == ("ranking", {"uniform", "low-slow-1"})
+    items = study_items(study)
+    assert len(items) == 4
+    for item, sources in items.items():
+        prompt = next(path for path in (run / "samples" / "prompt").iterdir() if path.stem.split()[0] in item)
+        assert sources[""].read_bytes() == prompt.read_bytes()
+        melody, answer = encode(read_midi(sources[""])), encode(read_midi(sources["uniform"]))
+        assert answer[: len(melody)][melody[: len(answer)]].mean() == 1  # the answer to this very prompt
+    evalkit("check", study.folder)
+    assert all("power" in line for line in capsys.readouterr().out.splitlines())
+
+
+def test_a_run_of_samples_becomes_pairs(tmp_path: Path) -> None:
+    assert new.new_from_run(tmp_path / "s", finished_run(tmp_path, SAMPLES, samples=3)) == 3
+    study = load_study(tmp_path / "s")
+    assert (study.design, len(study_items(study)), study.trials.per_participant) == ("paired", 3, 3)
+
+
+def test_names_that_a_study_cannot_have_are_made_into_such_that_stay_different() -> None:
+    assert new._distinct(["a b", "a/b", "held-out Bach", "é", "input"]) == [
+        "a-b",
+        "a-b-1",
+        "held-out-Bach",
+        "unnamed",
+        "input-4",
+    ]
+
+
+@pytest.mark.parametrize("there", [(), ("one",), ("reference", "one"), ("prompt", "one")])
+def test_a_run_without_two_systems_to_compare_is_refused(tmp_path: Path, there: tuple[str, ...]) -> None:
+    (tmp_path / "run" / "samples").mkdir(parents=True)
+    (tmp_path / "run" / "results.json").write_text("{}")
+    for system in there:
+        (tmp_path / "run" / "samples" / quote(system)).mkdir()
+        (tmp_path / "run" / "samples" / system / "1.mid").write_bytes(b"")
+    with pytest.raises(UserError, match="needs samples of the same names from two generators"):
+        new.new_from_run(tmp_path / "s", tmp_path / "run")
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.audio
+def test_from_example_to_sound_in_two_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evalkit, capsys
+) -> None:
+    from evalkit.music import audio
+    from studies.stimuli import is_rendered
+
+    try:
+        audio.fluidsynth()
+    except audio.NoSound as missing:
+        if os.environ.get("EVALKIT_REQUIRE_AUDIO") == "1":
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+    few = examples.Example(2, 1, examples.inpainting().systems)
+    monkeypatch.setitem(examples.EXAMPLES, "inpainting", lambda: few)
+    assert evalkit("new", tmp_path / "s", "--example", "inpainting") == 0
+    assert evalkit("render", tmp_path / "s") == 0
+    assert "24 stimuli are ready" in capsys.readouterr().out
+    assert is_rendered(load_study(tmp_path / "s"))
+    assert evalkit("check", tmp_path / "s") == 1
+    heard_twice, too_few = (
+        capsys.readouterr().out.splitlines(),
+        "study.yaml: trials.per_participant: 10 trials of 2 items",
+    )
+    assert [line[: len(too_few)] for line in heard_twice] == [too_few]
