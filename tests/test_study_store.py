@@ -67,11 +67,11 @@ def say(*entry):
         file.write("\\n" * (file.tell() > 0) + json.dumps(entry))
 
 def insist(call, *arguments):
-    for attempt in range(200):
+    for attempt in range(100):
         try:
             return call(opened, *arguments)
         except StoreUnavailable:
-            time.sleep(0.2)
+            time.sleep(0.6)
     raise SystemExit("the database did not come back")
 
 def take_part(token):
@@ -261,7 +261,11 @@ def kill_and_restart(server) -> None:
     sockets = Path(server.get_postmaster_info().socket_dir)
     for names_a_zombie in (server.pgdata / "postmaster.pid", *sockets.glob(".s.PGSQL.*")):
         names_a_zombie.unlink(missing_ok=True)  # it stays one where nobody collects orphans
-    server.ensure_postgres_running()
+    for _ in range(5):  # it gives a start ten seconds, and recovery may take longer
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.ensure_postgres_running()
+            return
+    pytest.fail("PostgreSQL did not start again")
 
 
 def finish_the_rest(opened: session.OpenStudy) -> None:
