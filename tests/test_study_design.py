@@ -1,0 +1,176 @@
+"""Study files: what they may say, and one sentence for every mistake."""
+
+import math
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from evalkit.errors import UserError
+from studies import design
+from studies.design import load_study, parse_study, study_items
+from studies.questionnaires import BUILT_IN, built_in, gold_msi_training
+
+EXAMPLE = textwrap.dedent(design.__doc__.split("\n\n", 1)[1].split("Paths are relative", 1)[0])
+
+GOOD = """\
+name: mine
+title: {en: A study, de: Eine Studie}
+languages: [en, de]
+text:
+  consent: {en: I agree., de: Ich stimme zu.}
+design: paired
+questions:
+  - {name: fits, kind: choice, text: {en: "Which?", de: "Was?"}}
+systems: {a: midi/a, b: midi/b}
+trials: {per_participant: 4}
+target: {participants: 10}
+"""
+
+
+def parse(text: str):
+    return parse_study(text, "study.yaml", Path())
+
+
+def test_the_documented_example_is_a_study():
+    study = parse(EXAMPLE)
+    assert (study.name, study.total_trials(), study.excerpt.highlight) == ("inpainting-2026", 720, (7, 10))
+    assert study.page("consent", "de") == "Ich nehme teil ..."
+    assert study.page("welcome", "de") == "Thank you for listening."
+    assert study.page("thanks", "de") == ""
+    assert study.localised(study.title, "fr") == "Which bars fit better?"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("title:", "titel:", "unknown key 'titel'; did you mean title"),
+        ("per_participant", "per_particpant", "unknown key 'per_particpant' in trials; did you mean per_participant?"),
+        ("kind: choice", "kind: choise", "questions[0].kind: input should be 'choice', 'likert', 'each' or 'rank', got 'choise'"),
+        ("name: fits, ", "nme: fits, ", "unknown key 'nme' in questions[0]; did you mean name?"),
+        ("target: {participants: 10}", "", "the key 'target' is missing"),
+        ("{participants: 10}", "{participants: 10, ratings: 3}", "target: give one of 'participants', 'ratings' and"),
+        ("{participants: 10}", "{participants: 0}", "target.participants: input should be greater than or equal to 1, got 0"),
+        ("{participants: 10}", "{per_system: 7}\nsystems2: 1", "unknown key 'systems2'; did you mean systems"),
+        ("  consent:", "  concent:", "text: no page called 'concent'; did you mean consent"),
+        ("  consent: {en: I agree., de: Ich stimme zu.}", "  welcome: Hi", "'text.consent' is missing"),
+        (", de: Ich stimme zu.", "", "'text.consent' has no text for the language 'de'"),
+        ("\"Was?\"", "\"Was?\", fr: Quoi", "'questions[0].text': 'fr' is not one of 'languages'"),
+        ("de: Eine Studie", "de: ' '", "title: the text is empty"),
+        ("[en, de]", "[english]", "languages[0]: string should match pattern"),
+        ("design: paired", "design: pairs", "design: input should be 'paired', 'ranking' or 'rating', got 'pairs'"),
+        ("design: paired", "design: rating", "'questions': 'fits' is of kind choice; a rating study asks likert"),
+        ("design: paired", "design: ranking", "'input' (the folder of input tracks) belongs to ranking studies"),
+        (", b: midi/b", "", "'systems' needs at least 2 systems in a paired study"),
+        ("a: midi/a", "a/b: midi/a", "systems.a/b"),
+        ("kind: choice,", "kind: choice, points: 5,", "questions[0]: 'points', 'low' and 'high' belong to questions of kind likert"),
+        ("kind: choice,", "kind: likert, ties: true,", "questions[0]: 'ties' belongs to questions of kind choice"),
+        ("  - {name", "  - {name: fits, kind: likert, text: x}\n  - {name", "'questions': the name 'fits' is there twice"),
+        ("{per_participant: 4}", "{per_participant: 4, practice_items: [x]}\nitems: [x, y]", "'trials.practice_items': 'x' is among"),
+        ("{per_participant: 4}", "{per_participant: 4}\nitems: [x, x]", "'items' must name at least one item, and each once"),
+        ("name: mine", "name: My Study", "name: string should match pattern"),
+        ("name: mine", "name: mine\ngate: 1.5", "gate: input should be less than or equal to 1, got 1.5"),
+        ("name: mine", "name: mine\nexcerpt: {bars: 8, highlight: [7, 10]}", "excerpt: 'highlight' [7, 10] is not within bars 1 to 8"),
+        ("name: mine", "name: mine\nrecruitment: {kind: prolific}", "recruitment: 'completion_code' belongs to kind prolific"),
+        ("name: mine", "name: mine\nretention: tomorrow", "retention: input should be a valid date"),
+        ("name: mine", "name: mine\nbackground: [omsy]", "background[0]: no questionnaire called 'omsy'; did you mean omsi?"),
+        ("name: mine", "name: mine\nbackground: [omsi, omsi]", "'background': the question 'omsi_age' is there twice"),
+        ("name: mine", "name: mine\nbackground: [{name: x, text: y}]", "background[0]: give at least two 'choices'"),
+        ("name: mine", "name: mine\nsource: x", "unknown key 'source'"),
+        ("name: mine", "name: mine\nname: yours", "not valid YAML: the key 'name' is there twice"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_sentence_that_names_file_and_key(old, new, sentence):
+    assert old in GOOD
+    with pytest.raises(UserError) as caught:
+        parse(GOOD.replace(old, new, 1))
+    message = str(caught.value)
+    assert message.startswith("study.yaml")
+    assert sentence in message
+    assert "\n" not in message
+
+
+def test_odd_totals_are_refused():
+    three = GOOD.replace("b: midi/b", "b: midi/b, c: midi/c")
+    with pytest.raises(UserError, match=r"'target\.per_system': 85 trials of each of 3 systems make no whole pairs"):
+        parse(three.replace("participants: 10", "per_system: 85"))
+    assert parse(three.replace("participants: 10", "per_system: 128")).total_trials() == 192
+
+
+def test_the_fingerprint_leaves_out_what_may_change():
+    same = (
+        ("participants: 10", "participants: 20"),
+        ("I agree.", "I do."),
+        ("name: mine", "name: mine\nretention: 2030-01-01"),
+    )
+    other = ("midi/b", "midi/c"), ("per_participant: 4", "per_participant: 5"), ("Which?", "Who?")
+    fingerprint = parse(GOOD).fingerprint()
+    assert {parse(GOOD.replace(*change)).fingerprint() for change in same} == {fingerprint}
+    assert len({parse(GOOD.replace(*change)).fingerprint() for change in other} | {fingerprint}) == 4
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for system, names in (("a", "1.mid 2.mid 3.midi x.txt .4.mid"), ("b", "1.mid 2.mid 3.MID 5.mid")):
+        (tmp_path / "midi" / system).mkdir(parents=True)
+        for name in names.split():
+            (tmp_path / "midi" / system / name).touch()
+    (tmp_path / "study.yaml").write_text(GOOD)
+    return tmp_path
+
+
+def test_items_are_what_all_systems_have(folder: Path):
+    assert list(study_items(load_study(folder))) == ["1", "2", "3"]
+    assert study_items(load_study(folder / "study.yaml"))["3"]["b"] == folder / "midi" / "b" / "3.MID"
+    (folder / "study.yaml").write_text(GOOD + "items: 2\n")
+    drawn = set(study_items(load_study(folder)))
+    assert len(drawn) == 2
+    assert len({frozenset(study_items(parse_study(GOOD + f"items: 1\nseed: {i}\n", "", folder))) for i in range(9)}) > 1
+    (folder / "study.yaml").write_text(GOOD.replace("r_participant: 4", "r_participant: 4, practice_items: ['2']"))
+    assert list(study_items(load_study(folder))) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("items: 4", r"items: 4 are wanted, but only 3 file names occur in all systems' folders"),
+        ("items: ['5']", r"items: .*midi/a has no file called '5'"),
+        ("items: [1, 2]", "items: 1 cannot name an item: give file names without ending, in quotes"),
+        ("items: []", "items: give 'all', a number, or a list"),
+        ("items: some", "items: give 'all', a number, or a list"),
+        ("items: ['1', '../2']", r"items: '\.\./2' cannot name an item"),
+    ],
+)
+def test_missing_items_are_named(folder: Path, change: str, sentence: str):
+    (folder / "study.yaml").write_text(GOOD + change)
+    with pytest.raises(UserError, match=sentence):
+        study_items(load_study(folder))
+
+
+def test_missing_folders_and_files_are_named(folder: Path):
+    study = load_study(folder)
+    (folder / "midi" / "b" / "1.wav").touch()
+    with pytest.raises(UserError, match=r"systems\.b: 1\.mid and 1\.wav would be the same item"):
+        study_items(study)
+    for file in (folder / "midi" / "b").iterdir():
+        file.unlink()
+    with pytest.raises(UserError, match=r"systems\.b: .*midi/b holds no \.mid"):
+        study_items(study)
+    (folder / "midi" / "b").rmdir()
+    with pytest.raises(UserError, match=r"systems\.b: .*midi/b: no such folder"):
+        study_items(study)
+    with pytest.raises(UserError, match=r"there is no study\.yaml here"):
+        load_study(folder / "midi")
+
+
+def test_built_in_questionnaires():
+    assert {name: len(built_in(name)) for name in BUILT_IN} == {
+        "musical_background": 1, "musician_title": 1, "gold_msi_training": 7, "omsi": 10,
+    }  # fmt: skip
+    names = [question.name for question in built_in("gold_msi_training")]
+    assert all(len(question.choices) == 7 for question in built_in("gold_msi_training"))
+    assert gold_msi_training(dict.fromkeys(names, 0)) == 2 * 7 + 5 * 1  # the first two are reversed
+    assert gold_msi_training(dict.fromkeys(names, 6)) == 2 * 1 + 5 * 7
+    assert gold_msi_training({name: 0 if i < 2 else 6 for i, name in enumerate(names)}) == 49
+    assert gold_msi_training({name: 6 if i < 2 else 0 for i, name in enumerate(names)}) == 7
+    assert math.isnan(gold_msi_training(dict.fromkeys(names[1:], 6)))
