@@ -117,9 +117,15 @@ class Voices(Rolls):
 
 
 def test_padding_is_at_the_end_and_masked():
-    payload = padded([np.array([1, 2]), np.array([3, 4, 5])])
+    payload = padded([np.array([1, 2]), np.array([3, 4, 5])], 1)
     assert payload["tokens"].tolist() == [[1, 2, 2], [3, 4, 5]]
     assert payload["mask"].tolist() == [[True, True, False], [True, True, True]]
+
+
+def test_padding_repeats_the_last_step_so_that_each_column_has_tokens_of_its_own():
+    payload = padded([np.array([1, 20, 2, 30]), np.arange(10)], 2)
+    assert payload["tokens"][0].tolist() == [1, 20, 2, 30, 2, 30, 2, 30, 2, 30]
+    assert payload["mask"].sum(axis=1).tolist() == [4, 10]
 
 
 @pytest.mark.parametrize(

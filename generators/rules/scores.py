@@ -99,13 +99,14 @@ def causal(subject: Subject, capability: str) -> str:
 
 
 def padding(subject: Subject, capability: str) -> str:
-    """As a run pads: the last token again, not to be scored. Neither it nor what else stands there has an influence."""
+    """As a run pads: the last step again, not to be scored. Neither it nor what else stands there has an influence."""
     _only_past(subject, capability)
-    tokens = subject.tokens()
-    end = tokens.shape[1] * 3 // (4 * subject.token_width) * subject.token_width
+    tokens, width = subject.tokens(), subject.token_width
+    end = tokens.shape[1] * 3 // (4 * width) * width
     mask = np.tile(np.arange(tokens.shape[1]) < end, (len(tokens), 1))
     score = subject.generator.token_log_probs
-    padded = np.where(mask, tokens, tokens[:, end - 1 : end])
+    last_step = tokens[:, end - width : end]
+    padded = np.where(mask, tokens, np.tile(last_step, tokens.shape[1] // width))
     lines = {"other tokens": score(tokens, mask), "padding": score(padded, mask)}
     if subject.info.steps is None:
         lines["nothing"] = score(tokens[:, :end], mask[:, :end])

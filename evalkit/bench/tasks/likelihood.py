@@ -61,7 +61,8 @@ class LikelihoodTask(Task):
                 f"none of the pieces of {context.inputs.spec} can be said in the representation {spoken.name!r}"
                 + (f" (the first: {left_out[0]})" if left_out else "")
             )
-        shards = self.shards(context.seed, len(tokens), lambda part: padded(tokens[part]))
+        width = spoken.tokens_per_step
+        shards = self.shards(context.seed, len(tokens), lambda part: padded(tokens[part], width))
         limited = {} if context.limit is None else {"limit": context.limit}
         return Questions(shards, {"mode": "teacher_forced", **limited}, left_out)
 
@@ -106,14 +107,15 @@ def tokens_of(piece: Piece | MidiError, spoken: Representation) -> NDArray[np.in
     return tokens if len(tokens) else MidiError(piece.name, "it has no steps")
 
 
-def padded(tokens: Sequence[NDArray[np.int64]]) -> Payload:
+def padded(tokens: Sequence[NDArray[np.int64]], width: int) -> Payload:
     """Token lines of different lengths as one array (B, T), and the mask of what is to be scored.
 
-    The padding stands after the end, where it is nobody's past; it repeats a line's last token, which is surely one.
+    The padding stands after the end, where it is nobody's past; it repeats the last step of a line, ``width`` tokens,
+    which are surely tokens of their columns.
     """
     longest = max(map(len, tokens))
     lengths = np.array([len(line) for line in tokens])
-    filled = np.stack([np.pad(line, (0, longest - len(line)), mode="edge") for line in tokens])
+    filled = np.stack([np.concatenate([line, np.resize(line[-width:], longest - len(line))]) for line in tokens])
     return {"tokens": filled, "mask": np.arange(longest) < lengths[:, None]}
 
 
