@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from random import Random
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from studies.answers import cleaned_text
@@ -52,7 +53,7 @@ def enrol(
         if study.state != "open":
             raise Refused("not_open", "This study does not take new participants at the moment.")
         slot = _free_slot(session, opened, simulated)
-        me = _participant(opened, token, slot, language, kind)
+        me = _participant(opened, token, slot, language, kind, _new_code(session, opened, simulated))
         session.add(me)
         session.flush()
         slot.participant_id = me.id
@@ -154,8 +155,17 @@ def _free_slot(session: Session, opened: OpenStudy, simulated: bool) -> SlotRow:
     raise Refused("full", "All places in this study are taken at the moment. Thank you for your interest.")
 
 
-def _participant(opened: OpenStudy, token: str, slot: SlotRow, language: str, source: str) -> ParticipantRow:
-    study, moment, code = opened.study, opened.clock(), f"p-{secrets.token_hex(6)}"
+def _new_code(session: Session, opened: OpenStudy, simulated: bool) -> str:
+    """A pseudonym: random, or for simulated listeners their number, so that the same seed gives the same answers."""
+    if not simulated:
+        return f"p-{secrets.token_hex(6)}"
+    of_study = (ParticipantRow.study_id == opened.id) & ParticipantRow.simulated
+    before = session.scalar(select(func.count()).select_from(ParticipantRow).where(of_study))
+    return f"s-{opened.id}-{before}"
+
+
+def _participant(opened: OpenStudy, token: str, slot: SlotRow, language: str, source: str, code: str) -> ParticipantRow:
+    study, moment = opened.study, opened.clock()
     return ParticipantRow(
         study_id=opened.id,
         code=code,
@@ -165,7 +175,7 @@ def _participant(opened: OpenStudy, token: str, slot: SlotRow, language: str, so
         source=source,
         slot_number=slot.number,
         language=language if language in study.languages else study.languages[0],
-        piano_roll=study.piano_roll == "shown" or (study.piano_roll == "random" and secrets.randbelow(2) == 1),
+        piano_roll=study.piano_roll == "shown" or (study.piano_roll == "random" and Random(code).random() < 0.5),
         created_at=moment,
         seen_at=moment,
         lease_until=lease_end(opened, moment),

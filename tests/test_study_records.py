@@ -92,6 +92,19 @@ def test_simulated_listeners_go_the_whole_way(simulated, design):
     assert session.enrol(opened)  # their places are not people's
 
 
+def test_the_same_seed_gives_the_same_answers(make_study, tmp_path):
+    tables = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        store = open_store(str(tmp_path / f"{name}.sqlite"))
+        opened = open_study(store, *make_study(piano_roll="random"))
+        simulate(opened, default_truth(opened.study), listeners=3, seed=seed)
+        tables.append(make_tables(opened, simulated=True))
+        store.close()
+    pd.testing.assert_frame_equal(tables[0]["answers_fits"], tables[1]["answers_fits"])
+    assert tables[0]["participants"]["piano_roll"].equals(tables[1]["participants"]["piano_roll"])
+    assert not tables[0]["answers_fits"].equals(tables[2]["answers_fits"])
+
+
 def test_tables_are_those_of_the_analysis(simulated):
     pair = make_tables(simulated("paired", trials=CATCH), simulated=True)
     assert list(pair["answers_fits"].columns[:5]) == ["listener", "item", "left", "right", "outcome"]
