@@ -1,0 +1,139 @@
+"""``evalkit study analyze``: statistics on the terminal, as a folder, and the page of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from evalkit.errors import UserError
+
+if TYPE_CHECKING:
+    from studies.analysis.summary import Findings, StudyFindings
+    from studies.collected import Collected
+    from studies.findings import Blinding
+
+
+@click.command(short_help="Statistics, figures and the report.")
+@click.argument("source", metavar="DIR|CSV", type=click.Path(path_type=Path))
+@click.option("--database", help="SQLite file or postgresql://...  [default: DIR/study.sqlite]")
+@click.option("--simulated", is_flag=True, help="The simulated listeners instead of people.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write.  [default: analysis in DIR]"
+)
+@click.option("--blind", is_flag=True, help="Codes for systems; later calls stay blind until --reveal.")
+@click.option("--reveal", is_flag=True, help="End --blind: name the systems.")
+@click.option("--points", type=click.IntRange(2, 11), help="CSV: the highest point of its scale of ratings.")
+def analyze(
+    source: Path,
+    database: str | None,
+    simulated: bool,
+    out: Path | None,
+    blind: bool,
+    reveal: bool,
+    points: int | None,
+) -> None:
+    """Analyse a study: its folder, an export's folder, or one table of answers.
+
+    Writes analysis.json, every table as CSV, the figures and index.html. What study.yaml declares under `analysis` is
+    followed: reference, smallest difference, screening, properties of listeners.
+
+    \b
+    Example:
+      evalkit study analyze my-study --blind
+      evalkit study analyze my-study --reveal
+      evalkit study analyze answers.csv --out answers-analysis
+    """
+    from studies.analysis.summary import analyse
+    from studies.collected import blinded
+    from studies.findings import blinding_of, document, write
+
+    if blind and reveal:
+        raise UserError("study analyze: give --blind or --reveal, not both")
+    collected = collect(source, database, simulated, points)
+    out = out if out is not None else _beside(source, simulated)
+    before = blinding_of(out)
+    blinding: Blinding = "revealed" if reveal and before != "none" or before == "revealed" else "none"
+    if blind or (before == "blind" and not reveal):
+        blinding = "blind"
+        collected = blinded(collected)
+    findings = analyse(collected.plan, collected.tables, seed=collected.seed)
+    made = document(collected, findings, blinding)
+    write(out, made)
+    for line in sentences(collected, findings):
+        click.echo(line)
+    if blinding == "blind":
+        click.echo("systems are coded; evalkit study analyze ... --reveal names them")
+    _render(out)
+
+
+def collect(source: Path, database: str | None, simulated: bool, points: int | None) -> Collected:
+    """The answers that the command line names."""
+    from studies.cli import opened_before
+    from studies.collected import ANSWERS, from_csv, from_export, from_store
+
+    if source.is_file() and source.suffix.lower() == ".csv":
+        return from_csv(source, points=points)
+    if points is not None:
+        raise UserError("study analyze: --points belongs to a CSV file; the points of a study stand in its study.yaml")
+    if source.is_dir() and any(source.glob(f"{ANSWERS}*.csv")):
+        if simulated:
+            raise UserError(f"{source}: an export says itself whether its listeners are simulated; omit --simulated")
+        return from_export(source)
+    return from_store(opened_before(source, database), simulated=simulated)
+
+
+def _beside(source: Path, simulated: bool) -> Path:
+    """People's analysis and the simulated listeners' never overwrite each other."""
+    if source.suffix.lower() == ".csv":
+        return source.parent / f"{source.stem}-analysis"
+    folder = source if source.is_dir() else source.parent
+    return folder / ("analysis-simulated" if simulated else "analysis")
+
+
+def _render(out: Path) -> None:
+    """The page, by the command that makes pages of all records; it lies in a package above this one."""
+    from evalkit.cli import cli
+
+    arguments = [str(out), "--out", str(out)]
+    context = click.Context(cli)
+    report = cli.get_command(context, "report")
+    if report is None:
+        click.echo(f"for the page: evalkit report {' '.join(arguments)}", err=True)
+        return
+    report.main(arguments, prog_name="evalkit report", standalone_mode=False)
+
+
+def sentences(collected: Collected, findings: StudyFindings) -> Iterator[str]:
+    """What the terminal shows."""
+    if findings.simulated:
+        yield "SIMULATED LISTENERS: nobody has listened"
+    excluded = findings.screening.excluded if findings.screening else ()
+    for name, looks in findings.questions.items():
+        found = looks.screened
+        counts = found.counts
+        who = f"{counts['rows']} answers of {counts['listeners']} listeners about {counts['items']} items"
+        yield f"{name}: {who}{f', {len(excluded)} listeners screened out' if excluded else ''}"
+        yield from _strengths(found)
+        for verdict in found.verdicts:
+            if verdict.changes:
+                p = f"published p {verdict.published_p:.2g}, suitable p {verdict.suitable_p:.2g}"
+                yield f"  {verdict.question} {verdict.sentence} ({verdict.published_test}; {p})"
+        for note in found.notes:
+            yield f"  note: {note}"
+
+
+def _strengths(found: Findings) -> Iterator[str]:
+    yield f"  {found.model} ({found.unit})"
+    width = max(len(str(e.system)) for e in found.estimates)
+    ordered = sorted(found.estimates, key=lambda e: -e.value if e.value == e.value else 0)
+    for e in ordered:
+        yield f"  {e.system!s:<{width}}  {e.value:+.2f}  [{e.ci95[0]:+.2f}, {e.ci95[1]:+.2f}]  n {e.n}"
+    statistic, df, p = found.overall
+    yield f"  all alike? F({df}) = {statistic:.2f}, p = {p:.2g}"
+    for c in found.contrasts:
+        if c.p_holm < 0.05:
+            better, worse = (c.left, c.right) if c.difference > 0 else (c.right, c.left)
+            yield f"  {better} over {worse}: {abs(c.difference):.2f}, Holm p = {c.p_holm:.2g}"
