@@ -132,7 +132,7 @@ class Recruitment(BaseModel):
 
     kind: Literal["open", "invitation", "prolific"] = "open"
     completion_code: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9-]{4,40}$"
+        default=None, pattern=r"^[A-Za-z0-9-]{4,40}$"
     )  # prolific; otherwise each gets an own one
 
     @model_validator(mode="after")

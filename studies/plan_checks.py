@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from evalkit.errors import UserError
 from studies import assignment
 from studies.design import FILE, Study, own_texts
 
+if TYPE_CHECKING:
+    from studies.analysis.power import Design
+
 NAMED = 3  # items in a sentence; the rest is counted
-SHARE = 0.65  # a difference that a study should find: so many of 100 prefer one of two systems
+SHARE = 0.65  # a difference that a study should find if it declares none: so many of 100 prefer one of two systems
 WANTED_POWER = 0.8
 SIMULATIONS = 100
 MOST_LISTENERS = 500  # that are simulated: with more, power is not what is lacking
@@ -66,7 +70,7 @@ def balance(study: Study, items: list[str]) -> Iterator[str]:
 
 
 def power(study: Study) -> Iterator[str]:
-    """Whether the target is likely to find that ``SHARE`` of the listeners prefer one system to another."""
+    """Whether the target is likely to find the declared difference, or that ``SHARE`` prefer one system to another."""
     from studies.analysis.power import simulated_power
 
     size = study.trials.per_participant
@@ -77,11 +81,10 @@ def power(study: Study) -> Iterator[str]:
     if listeners < 2:
         yield f"{shown}: nothing can be said about other listeners"
         return
-    kinds = {question.kind for question in study.questions}
-    design = "rating" if study.design == "rating" else "rank" if study.design == "ranking" else min(kinds)
+    difference = _difference(study)
     reached = simulated_power(
-        design,  # type: ignore[arg-type]
-        math.log(SHARE / (1 - SHARE)),
+        _design(study),
+        difference,
         listeners=listeners,
         trials=size,
         systems=len(study.systems),
@@ -91,6 +94,24 @@ def power(study: Study) -> Iterator[str]:
     if reached.power < WANTED_POWER:
         enough = f"about {reached.listeners_needed} would do" if reached.listeners_needed else "many more are needed"
         yield (
-            f"{shown} find a preference of {SHARE:.0%} with a power of {reached.power:.2f} only (assumed: tastes that "
-            f"differ a little); for {WANTED_POWER} {enough}"
+            f"{shown} find a preference of {1 / (1 + math.exp(-difference)):.0%} with a power of {reached.power:.2f} "
+            f"only (assumed: tastes that differ a little); for {WANTED_POWER} {enough}"
         )
+
+
+def _design(study: Study) -> Design:
+    """What the power is computed of: the first question that puts systems in order."""
+    if study.design == "paired":
+        return "choice" if any(question.kind == "choice" for question in study.questions) else "likert"
+    return "rank" if study.design == "ranking" else "rating"
+
+
+def _difference(study: Study) -> float:
+    """The log-strength that is declared as worth finding; elsewhere, as other scales differ, that of ``SHARE``."""
+    declared = study.analysis.difference
+    if isinstance(declared, dict):
+        names = [question.name for question in study.questions if question.kind == _design(study)]
+        declared = next((declared[name] for name in names if name in declared), None)
+    if declared is None or _design(study) not in ("choice", "rank"):
+        return math.log(SHARE / (1 - SHARE))
+    return declared

@@ -14,6 +14,7 @@ from evalkit.music import audio
 from evalkit.music.midi import to_pretty_midi, write_midi
 from evalkit.music.notes import Piece, Tempo, TimeSignature, Track, note_array
 from studies import checks, plan_checks, stimuli
+from studies.declaration import Analysis
 from studies.design import Study, load_study
 from studies.manifest import read_manifest
 
@@ -253,6 +254,9 @@ def test_power_that_is_too_low_comes_with_what_would_do(folder: Path) -> None:
     assert "listeners" in line
     many = study.model_copy(update={"target": study.target.model_copy(update={"participants": 150})})
     assert list(plan_checks.power(many)) == []
+    some = study.model_copy(update={"target": study.target.model_copy(update={"participants": 30})})
+    large = some.model_copy(update={"analysis": Analysis(difference={"better": 1.5})})
+    assert (len(list(plan_checks.power(some))), len(list(plan_checks.power(large)))) == (1, 0)
     alone = study.model_copy(update={"target": study.target.model_copy(update={"participants": 1})})
     assert "nothing can be said" in next(plan_checks.power(alone))
 
