@@ -44,7 +44,7 @@ def parse_corpus(
         return cached
     pieces: list[Piece] = []
     excluded: Counter[str] = Counter()
-    for result in _with_progress(map_items(parse, sources, chunk=8), len(sources), f"parsing {name}"):
+    for result in with_progress(map_items(parse, sources, chunk=8), len(sources), f"parsing {name}"):
         if isinstance(result, MidiError):
             excluded["the parser died"] += 1
             continue
@@ -63,7 +63,8 @@ def cache_entry(name: str, sources: Sequence[Path]) -> Path:
     return cache_folder() / "corpora" / f"{name}-{digest.hexdigest()[:16]}.npz"
 
 
-def _with_progress(results: Any, total: int, what: str) -> Any:
+def with_progress(results: Any, total: int, what: str) -> Any:
+    """The results, with a bar on stderr if that is a terminal."""
     import sys
 
     if not sys.stderr.isatty():

@@ -38,6 +38,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.datasets.cache import with_progress
 from evalkit.datasets.corpus import CORPORA, SPLITS, load_corpus
 from evalkit.datasets.download import cache_folder
 from evalkit.datasets.part_windows import BAR, PARTS, part_windows
@@ -107,7 +108,7 @@ def extract(*specs: str, representation: str, bars: int) -> Extraction:
     for spec, pieces in zip(specs, sets, strict=True):
         of_corpus = spec in CORPORA
         take = partial(_take, representation=representation, bars=bars, is_tune=of_corpus, alone=len(specs) == 1)
-        results = list(pieces.map(take))
+        results = list(with_progress(pieces.map(take), len(pieces), f"windows of {spec}"))
         sides = _sides_of_corpus(spec) if of_corpus else _sides_of_files(results)
         taken += [(t, side) for t, side in zip(results, sides, strict=True) if isinstance(t, _Taken)]
         left_out["files that cannot be read"] += sum(isinstance(t, MidiError) for t in results)
