@@ -98,6 +98,18 @@ def opened_before(folder: Path, database: str | None) -> OpenStudy:
     return find_study(open_store(url), definition.name, definition.folder)
 
 
+def open_now(folder: Path, database: str | None) -> OpenStudy:
+    """The study of a folder, opened in its database if it was not before; its audio must be there."""
+    from studies.design import load_study
+    from studies.manifest import read_manifest
+    from studies.opening import open_study
+    from studies.store import open_store
+
+    definition = load_study(folder)
+    stimuli = read_manifest(definition.folder)
+    return open_study(open_store(database_url(folder, database)), definition, stimuli)
+
+
 @click.command()
 @study_folder
 @click.option("--simulated", is_flag=True, help="Look at the simulated listeners.")
@@ -150,15 +162,11 @@ def simulate(folder: Path, database: str | None, listeners: int, seed: int, stre
     from rich.progress import Progress
 
     from studies.design import load_study
-    from studies.manifest import read_manifest
-    from studies.opening import open_study
     from studies.simulate import default_truth
     from studies.simulate import simulate as take_part
-    from studies.store import open_store
 
-    definition = load_study(folder)
-    truth = default_truth(definition, dict(map(_strength, strengths)))
-    opened = open_study(open_store(database_url(folder, database)), definition, read_manifest(definition.folder))
+    truth = default_truth(load_study(folder), dict(map(_strength, strengths)))
+    opened = open_now(folder, database)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("listening", total=listeners)
         take_part(opened, truth, listeners=listeners, seed=seed, done=lambda: bar.advance(task))
@@ -240,7 +248,7 @@ def invite(folder: Path, database: str | None, number: int) -> None:
     """
     from studies.enrolment import invite as make
 
-    opened = opened_before(folder, database)
+    opened = open_now(folder, database)
     if opened.study.recruitment.kind != "invitation":
         raise UserError("study.yaml: recruitment.kind is not invitation, so that codes would not be asked for")
     click.echo("\n".join(make(opened, number)))

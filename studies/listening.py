@@ -14,7 +14,7 @@ from studies.refusal import Refused
 INPUT = -1  # the clip number of a ranking study's input track
 SLACK = 2.0  # seconds by which a page's reports may run ahead of our clock: transfer times, rounding
 MOST_AT_ONCE = 500  # events of one call
-MOST_PER_PAGE = 20_000
+MOST_PER_PAGE = 5_000
 LONGEST_EVENT = 2000  # characters of JSON
 
 

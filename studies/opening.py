@@ -113,7 +113,7 @@ def _opened(session: Session, store: Store, row: StudyRow, study: Study, items: 
         r.id: Stimulus(r.system, r.item, r.variant, r.audio, r.notes, r.sha256, r.seconds)  # type: ignore[arg-type]
         for r in rows
     }
-    ids = {(s.system, s.item, s.variant): i for i, s in stimuli.items()}
+    ids: dict[tuple[str, str, str], int] = {(s.system, s.item, s.variant): i for i, s in stimuli.items()}
     return OpenStudy(store, study, row.id, row.secret, items, stimuli, ids)
 
 

@@ -37,6 +37,12 @@ NASTY = "'); DROP TABLE responses; --<script>alert('x')</script>\0\ud800{{7*7}}"
 KEPT = "'); DROP TABLE responses; --<script>alert('x')</script>?{{7*7}}"
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch):
+    """Nothing here is killed: the flush after each commit, most of the time, is left out."""
+    monkeypatch.setattr("studies.store._flush_log", lambda engine: None)
+
+
 class Study:
     """An open study whose time a test moves."""
 
@@ -283,8 +289,9 @@ def test_an_event_sent_twice_is_stored_once(one):
 
 @pytest.mark.parametrize(
     "events",
-    ["heard", [1], [{}], [{"seq": -1, "kind": "play"}], [{"seq": 2**40, "kind": "play"}], [{"seq": True, "kind": "play"}],
-     [{"seq": 0, "kind": "<b>"}], [{"seq": 0, "kind": "x" * 50}], [{"seq": 0, "kind": "play", "more": "x" * 3000}],
+    ["heard", [1], [{}], [{"seq": -1, "kind": "play"}], [{"seq": 2**40, "kind": "play"}],
+     [{"seq": True, "kind": "play"}], [{"seq": 0, "kind": "<b>"}], [{"seq": 0, "kind": "x" * 50}],
+     [{"seq": 0, "kind": "play", "more": "x" * 3000}],
      [{"seq": 0, "kind": "heard", "clip": 0, "start": 0, "end": float("nan")}], [{"seq": 0, "kind": "heard"}],
      [{"seq": 0, "kind": "heard", "clip": "0", "start": 0, "end": 1}], [{"seq": i, "kind": "play"} for i in range(501)],
      [{"seq": 0, "kind": "play", "more": {1, 2}}]],
@@ -409,8 +416,9 @@ def test_steps_cannot_be_jumped_or_taken_back(one):
 
 @pytest.mark.parametrize(
     "answers",
-    [{}, {"level": 3}, {"level": -1}, {"level": 1.0}, {"level": "1"}, {"level": 0, "age": "x"}, {"level": 0, "age": 121},
-     {"level": 0, "age": float("nan")}, {"level": 0, "words": 7}, {"level": 0, "other": 1}, None],
+    [{}, {"level": 3}, {"level": -1}, {"level": 1.0}, {"level": "1"}, {"level": 0, "age": "x"},
+     {"level": 0, "age": 121}, {"level": 0, "age": float("nan")}, {"level": 0, "words": 7},
+     {"level": 0, "other": 1}, None],
 )  # fmt: skip
 def test_forged_background_answers_are_refused(open_one, answers):
     background = [
