@@ -24,10 +24,10 @@ from evalkit.music.notes import Piece, Track, note_array
 RELAXED = settings(deadline=None)  # on a busy machine
 
 
-def piece_of(notes, end=16, tracks=(Track(),), track=0):
+def piece_of(notes, end=16):
     """Notes as (onset, pitch), a sixteenth long."""
     onset, pitch = np.array(notes, int).reshape(-1, 2).T
-    return Piece("p", 4, note_array(onset, np.ones_like(onset), pitch, track=track), end, tracks)
+    return Piece("p", 4, note_array(onset, np.ones_like(onset), pitch), end)
 
 
 def value(name, piece):
@@ -175,3 +175,12 @@ def test_the_margin_by_hand():
     change = np.array([[100.0, -30.0], [40.0, -10.0]])
     assert attribute_margin(change).tolist() == [70, -30]
     assert attribute_margin(np.stack([change, 2 * change])).tolist() == [[70, -30], [140, -60]]
+    assert math.isnan(attribute_margin(np.array([[math.inf, math.inf], [0, 1]]))[0])
+
+
+def test_what_never_occurs_before_has_no_percentage():
+    before, after = np.zeros((4, 2)), np.array([[[1.0, 0.0]]] * 4)
+    change = attribute_change(before, after)
+    assert change.value[0, 0] == math.inf
+    assert math.isnan(change.value[0, 1])
+    assert np.isnan(attribute_change(before, after, "mean of ratios").value).all()

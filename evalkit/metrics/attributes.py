@@ -147,7 +147,8 @@ def attribute_margin(change: Floats) -> Floats:
     size = np.abs(change)
     own = np.diagonal(size, axis1=-2, axis2=-1)
     others = np.where(np.eye(size.shape[-1], dtype=bool), -np.inf, size)
-    return own - others.max(axis=-1)
+    with np.errstate(invalid="ignore"):  # inf - inf: from nothing to something is no number of per cent
+        return own - others.max(axis=-1)
 
 
 _SOURCE = "MusicVAE, ICML 2018, Fig. 4"

@@ -140,10 +140,11 @@ def texts(tokens: Tokens, voices: int = 1) -> list[bytes]:
     low, high = int(tokens.min()), int(tokens.max())
     if low < -99 or high > 999:
         raise ValueError(f"tokens of a text must be from -99 to 999, got {low} to {high}")
-    written = np.frombuffer(b"".join(b"%03d " % token for token in range(low, high + 1)), np.uint8).reshape(-1, 4)
-    letters = written[tokens - low].reshape(pieces, length // voices, voices, 4)
-    letters[:, :, :-1, 3] = ord(",")
-    return np.ascontiguousarray(letters).reshape(pieces, -1).view(f"S{4 * length}")[:, 0].tolist()
+    written = np.frombuffer(b"".join(b"%03d " % token for token in range(low, high + 1)), "S4")
+    text = written[tokens - low]
+    if voices > 1:
+        text.view(np.uint8).reshape(pieces, -1, voices, 4)[:, :, :-1, 3] = ord(",")
+    return text.view(f"S{4 * length}")[:, 0].tolist()
 
 
 def costs(model: NGramModel, tokens: Tokens, voices: int = 1) -> Floats:

@@ -5,7 +5,10 @@ those with most. Draws from the prior are decoded as they are, with each vector 
 times each, and the change of every attribute is measured on draws. The generator is asked once for everything, because
 all of it rests on all the windows.
 
-The figure ``attributes`` holds two 5 x 5 matrices for each generator and each way of averaging.
+The figure ``attributes`` holds two 5 x 5 matrices for each generator and each way of averaging, in per cent, a row for
+each vector and a column for each attribute::
+
+    {"attributes": [...], "generators": {name: [{"sign": "+", "average": ..., "value": ..., "low": ..., "high": ...}]}}
 
 Source: MusicVAE (Roberts et al., ICML 2018), section 5.5, Fig. 4 and appendix C.
 """
@@ -35,11 +38,15 @@ from evalkit.statistics.bootstrap import interval
 FIGURE = "attributes"
 SIGNS = ("+", "-")
 BATCH = 1024  # windows that are encoded at once
+EXAMPLES_A_DRAW = 64  # where the draws are limited: they cost far more
 HEARD = "note_density"  # whose vector is listened to
 
 
 class AttributesTask(LatentTask):
-    """``examples`` windows of the reference at most, ``draws`` from the prior, each decoded ``decodes`` times."""
+    """``examples`` windows of the reference at most, ``draws`` from the prior, each decoded ``decodes`` times.
+
+    ``--limit`` is one of the draws.
+    """
 
     ids: ClassVar[tuple[str, ...]] = tuple(m.id for m in attributes.METRICS)
 
@@ -51,8 +58,8 @@ class AttributesTask(LatentTask):
 
     def plan(self, context: Context) -> Questions:
         """One shard: its windows are a random choice, and its slice counts the draws."""
-        found = self.windows_of(context, "reference", separate=False)
-        wanted = self.examples if context.limit is None else min(self.examples, max(context.limit, 4))
+        found = self.windows_from(context, "reference", separate=False)
+        wanted = self.examples if context.limit is None else min(self.examples, EXAMPLES_A_DRAW * context.limit)
         chosen = np.sort(piece_rng(context.seed, 0).permutation(len(found.arrays))[:wanted])
         arrays = found.arrays[chosen]
         draws = self.draws if context.limit is None else min(self.draws, max(context.limit, 2))
@@ -64,7 +71,7 @@ class AttributesTask(LatentTask):
         seeds = (shard_seed(context.seed, self.title, 0),) * 2
         shard = Shard(self, 0, draws, *seeds, inputs={"arrays": arrays, "values": values})
         settings = {
-            "reference": context.reference_spec,
+            "reference": self.source_name(context, "reference"),
             "representation": self.spoken(context.representation).name,
             "bars": self.bars,
             "examples": len(arrays),

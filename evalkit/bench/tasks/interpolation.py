@@ -4,8 +4,11 @@ All generators are given the same pairs of windows of different pieces. An autoe
 goes from one vector to the other, and decodes at low temperature; a generator that ``Interpolates`` does it its own
 way. Costs are those of a 5-gram model of the reference's windows, which do not overlap.
 
-The papers' baseline is always there, as the row ``data-interpolation``. The figure ``interpolation`` holds the curves
-over alpha of all generators.
+The papers' baseline is always there, as the row ``data-interpolation``. The figure ``interpolation`` holds the curves::
+
+    {"alphas": [...], "pairs": n, "generators": {name: {curve: {"value": [...], "low": [...], "high": [...]}}}}
+
+where a curve is ``hamming_a``, ``hamming_b``, ``cost`` (mean of ratios) or ``cost_of_means`` (ratio of means).
 
 Source: MusicVAE (Roberts et al., ICML 2018), section 5.3 and Fig. 3; MVAE, Fig. 2 (``path: linear``).
 """
@@ -62,7 +65,7 @@ class InterpolationTask(LatentTask):
         return super().refusal((*capabilities, self.capability) if own_way else capabilities, info, representation)
 
     def plan(self, context: Context) -> Questions:
-        found = self.windows_of(context, "inputs")
+        found = self.windows_from(context, "inputs")
         wanted = self.pairs if context.limit is None else min(self.pairs, context.limit)
         pairs = interpolation.draw_pairs(found.pieces.tolist(), wanted, shard_seed(context.seed, self.title, 0))
         if not len(pairs):
@@ -70,7 +73,7 @@ class InterpolationTask(LatentTask):
                 f"{context.inputs_spec} has windows of {self.bars} bars in one piece only: no pair to go between"
             )
         settings: dict[str, Any] = {
-            "inputs": context.inputs_spec,
+            "inputs": self.source_name(context, "inputs"),
             "representation": self.spoken(context.representation).name,
             "bars": self.bars,
             "pairs": len(pairs),
@@ -147,7 +150,7 @@ class InterpolationTask(LatentTask):
             settings={
                 "resamples": context.resamples,
                 **questions.settings,
-                "ngram": f"order {self.order}, trained on windows of {context.reference_spec}",
+                "ngram": f"order {self.order}, trained on windows of {self.source_name(context, 'reference')}",
             },
             metrics=[(metric, "correct") for metric in self.chosen_metrics()],
         )
@@ -163,7 +166,7 @@ class InterpolationTask(LatentTask):
     def _language_model(self, context: Context) -> ngram.NGramModel:
         """Trained on the reference's windows, each once; ``UserError`` where they are too few for it."""
         spoken = self.spoken(context.representation)
-        training = self.windows_of(context, "reference")
+        training = self.windows_from(context, "reference")
         sentences = interpolation.words(lines(training.arrays), len(spoken.vocabularies))
         try:
             return ngram.train(sentences, self.order, self.discount_fallback)

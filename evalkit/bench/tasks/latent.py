@@ -28,6 +28,8 @@ from evalkit.protocols import AutoEncodes, Generator, GeneratorInfo, Samples, Sc
 from evalkit.registry import did_you_mean
 
 Floats = NDArray[np.float64]
+Role = Literal["inputs", "reference"]
+SPLIT_OF: dict[Role, str] = {"inputs": "test", "reference": "train"}  # of a folder of MIDI files
 
 
 class Windows(NamedTuple):
@@ -84,19 +86,32 @@ class LatentTask(Task):
             return f"knows pieces of {info.steps} steps, and is asked about {self.bars} bars, which are {steps}"
         return None
 
-    def windows_of(self, context: Context, role: Literal["inputs", "reference"], *, separate: bool = True) -> Windows:
+    def windows_from(self, context: Context, role: Role, *, separate: bool = True) -> Windows:
         """Windows of one of the suite's sets; ``separate``: that share nothing, in turns."""
         spoken = self.spoken(context.representation)
-        pieces = context.inputs if role == "inputs" else context.reference
+        pieces, _ = _set_of(context, role)
         if spoken.name in PARTS and (source := _source_of(pieces, role)) is not None:
             return extracted(*source, spoken.name, self.bars, separate=separate)
         return windows_said(pieces, spoken, self.bars)
 
+    def source_name(self, context: Context, role: Role) -> str:
+        """What the windows are from, as a report names it."""
+        pieces, spec = _set_of(context, role)
+        if isinstance(pieces, FolderPieces) and self.spoken(context.representation).name in PARTS:
+            return f"{spec}, {SPLIT_OF[role]} part"
+        return spec
 
-def _source_of(pieces: PieceSet, role: str) -> tuple[str, str] | None:
+
+def _set_of(context: Context, role: Role) -> tuple[PieceSet, str]:
+    if role == "inputs":
+        return context.inputs, context.inputs_spec
+    return context.reference, context.reference_spec
+
+
+def _source_of(pieces: PieceSet, role: Role) -> tuple[str, str] | None:
     """What to extract windows from, and which split of it; None where only the pieces at hand are known."""
     if isinstance(pieces, FolderPieces):  # has no splits of its own: extraction makes some, by tune
-        return str(pieces.folder), "test" if role == "inputs" else "train"
+        return str(pieces.folder), SPLIT_OF[role]
     corpus, _, split = pieces.spec.partition(":")
     return (corpus, split) if corpus in CORPORA and split else None
 
@@ -148,8 +163,10 @@ def windows_said(inputs: PieceSet, spoken: Representation, bars: int) -> Windows
     if spoken.steps_per_quarter != STEPS_PER_QUARTER:
         raise UserError(f"windows are of sixteenths, and {spoken.name!r} is not")
     found, left_out = windows_of(inputs, bars, complaint)
-    different = {spoken.encode(window).tobytes(): window for window in reversed(found)}
-    unique = [window for window in found if different.get(spoken.encode(window).tobytes()) is window]
+    different: dict[bytes, Piece] = {}
+    for window in found:
+        different.setdefault(spoken.encode(window).tobytes(), window)
+    unique = list(different.values())
     return Windows(
         np.stack([spoken.encode(window) for window in unique]),
         np.array([window.name for window in unique]),

@@ -65,7 +65,7 @@ class ReconstructionTask(LatentTask):
         )
 
     def plan(self, context: Context) -> Questions:
-        found = self.windows_of(context, "inputs")
+        found = self.windows_from(context, "inputs")
         some = slice(min(n for n in (self.windows, context.limit, len(found.arrays)) if n is not None))
         arrays, names, pieces = found.arrays[some], found.names[some], found.pieces[some]
         shards = self.shards(
@@ -74,7 +74,7 @@ class ReconstructionTask(LatentTask):
             lambda part: {"arrays": arrays[part], "names": names[part], "pieces": pieces[part]},
         )
         settings = {
-            "inputs": context.inputs_spec,
+            "inputs": self.source_name(context, "inputs"),
             "representation": self.spoken(context.representation).name,
             "bars": self.bars,
             "windows": len(arrays),
@@ -127,7 +127,7 @@ class ReconstructionTask(LatentTask):
         truth = Truth(lines(asked.arrays), asked.pieces, spoken.name, context.resamples, context.seed)
         estimates = {name: list(estimates_of(truth, said, self.importance)) for name, said in answers.items()}
         constant = np.broadcast_to(reconstruction.commonest_token(truth.tokens, truth.voices), truth.tokens.shape)
-        estimates[COMMONEST] = [e for mode in (FORCED, SAMPLED) for e in accuracies(truth, constant, mode)]
+        estimates.setdefault(COMMONEST, [e for mode in (FORCED, SAMPLED) for e in accuracies(truth, constant, mode)])
         settings = {"resamples": context.resamples, **questions.settings}
         results, comparisons = measured(
             estimates,
