@@ -19,7 +19,7 @@ from evalkit.music.notes import Piece, Tempo, bar_starts, cut
 from studies.design import Excerpt
 from studies.manifest import Roll
 
-Samples = NDArray[np.float64]  # (samples,), mono, at SAMPLE_RATE
+Samples = NDArray[np.floating]  # (samples,), mono, at SAMPLE_RATE; float32 from files, for an item has many
 LONGEST = 300.0  # seconds
 
 
@@ -94,7 +94,7 @@ def roll_of(cutting: Cutting, seconds: float) -> Roll:
 
 def sound_of(cutting: Cutting, soundfont: Path | None) -> Samples:
     """The excerpt and the tail in which it dies away."""
-    return synthesise(cutting.piece, soundfont)
+    return synthesise(cutting.piece, soundfont).astype(np.float32)
 
 
 def read_recording(path: Path) -> Samples:
@@ -104,7 +104,7 @@ def read_recording(path: Path) -> Samples:
     try:
         if (seconds := soundfile.info(path).duration) > LONGEST + TAIL:
             raise UserError(f"{path}: {seconds:.0f} seconds long; the limit is {LONGEST:.0f}")
-        samples, rate = soundfile.read(path, dtype="float64", always_2d=True)
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
         raise UserError(f"{path}: cannot be read as audio: {str(error).splitlines()[0]}") from error
     if not np.isfinite(samples).all():

@@ -29,7 +29,7 @@ from studies.manifest import MANIFEST, Stimulus, Variant, read_manifest, roll_js
 from studies.sound import alike, degraded, flac_files
 
 RENDERED = MANIFEST.parent
-RECIPE = 1  # to be raised with every change of what is heard or drawn
+RECIPE = 2  # to be raised with every change of what is heard or drawn
 
 Advance = Callable[[str, int], None]  # an item, and how many stimuli of it are done
 
@@ -143,6 +143,7 @@ def _render_item(study: Study, job: Job) -> list[Stimulus]:
                 heard[path] = sound_of(cuttings[path], soundfont_of(study))
         clips.append(degraded(heard[path], seed) if variant == "degraded" else heard[path])
     clips = alike(clips)
+    heard.clear()  # it is large
     seconds = len(clips[0]) / SAMPLE_RATE
     stimuli = []
     for ((system, variant), path), flac in zip(job.sources.items(), flac_files(clips), strict=True):
