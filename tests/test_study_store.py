@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -114,6 +115,18 @@ def test_migrations_make_the_tables_that_the_code_describes(database: str):
         assert compare_metadata(MigrationContext.configure(connection), Table.metadata) == []
     store.close()
     open_store(database).close()  # a second start finds everything in place
+
+
+def test_replicas_may_start_at_the_same_moment(database: str, make_study):
+    def start(_) -> int:
+        store = open_store(database)
+        try:
+            return open_study(store, *make_study()).id
+        finally:
+            store.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert set(pool.map(start, range(6))) == {1}
 
 
 def test_a_database_of_a_newer_version_is_refused(database: str):
