@@ -54,8 +54,12 @@ def findings(study: Study, advance: Advance = lambda what, n: None) -> Iterator[
     yield from instruments(study, heard)
     yield from balance(study, [item for item in files if item not in study.trials.practice_items])
     yield from power(study)
-    if is_rendered(study):
-        yield from rendered(study, read_manifest(study.folder), advance)
+    try:
+        stimuli = read_manifest(study.folder) if is_rendered(study) else ()
+    except UserError as error:  # no such soundfont, say
+        yield str(error)
+        return
+    yield from rendered(study, stimuli, advance)
 
 
 def missing_items(study: Study) -> Iterator[str]:

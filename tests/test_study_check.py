@@ -182,6 +182,10 @@ CHANGES: dict[str, tuple[Change, str]] = {
         lambda f: text(f, "title:", "languages: [en, de]\nbackground: [musical_background, omsi]\ntitle:"),
         "study.yaml: background: 'omsi' is not there in the language 'de': it will be in English",
     ),
+    "no soundfont": (
+        lambda f: text(f, "bars: 2", "soundfont: none.sf2, bars: 2"),
+        "study.yaml: excerpt.soundfont: {folder}/none.sf2: no such file",
+    ),
     "no welcome": (
         lambda f: text(f, "welcome: Hello., ", ""),
         "study.yaml: text.welcome is missing: participants would not be told what this is about",
