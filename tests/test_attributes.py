@@ -108,9 +108,9 @@ def test_transposing_changes_the_scale_alone_and_moving_by_a_beat_nothing(notes)
 
 
 def test_a_vector_by_hand():
-    """Of nine pieces the quarters have two each; the undefined one has no part."""
-    values = np.array([[5.0, 0, 7, 1, math.nan, 2, 3, 4, 6]]).T
-    z = np.stack([10 * np.nan_to_num(values[:, 0], nan=1e6), np.ones(9)], axis=1)
+    """Of the eight pieces that define it the quarters have two each; the four others have no part."""
+    values = np.array([[5.0, 0, 7, 1, *[math.nan] * 4, 2, 3, 4, 6]]).T
+    z = np.stack([10 * np.nan_to_num(values[:, 0], nan=1e6), np.ones(12)], axis=1)
     np.testing.assert_allclose(attribute_vectors(z, values), [[10 * (6.5 - 0.5), 0]])
 
 

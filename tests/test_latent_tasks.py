@@ -144,6 +144,19 @@ def test_bounds_rise_to_the_marginal_of_the_toy():
     assert said["toy"].payloads[0]["log_weights"].shape == (7, 4096)
 
 
+def test_a_vector_of_the_posterior_is_drawn_for_each_window_or_its_mean_taken():
+    def probability(z):
+        (shard,) = (task := RECONSTRUCTION.model_copy(update={"z": z, "shard_size": 100})).plan(context_of()).shards
+        tokens = lines(shard.inputs["arrays"])
+        mean, scale = Toy().encode(tokens)
+        noise = np.stack([piece_rng(shard.task_seed, i).standard_normal(1) for i in range(len(tokens))])
+        expected = np.exp(Toy().decode_log_probs(mean + (z == "sample") * scale * noise, tokens)).sum(axis=1)
+        return task.execute(shard, Toy())["probability"], expected
+
+    for z in ("sample", "mean"):
+        np.testing.assert_allclose(*probability(z))
+
+
 def test_answers_do_not_depend_on_shards_where_seeds_are_the_pieces_own():
     """z and the bounds; what is decoded has the shard's seed."""
     one = RECONSTRUCTION.model_copy(update={"shard_size": 100})
@@ -324,6 +337,13 @@ def test_voices_of_a_trio_are_counted_one_by_one():
     assert accuracy[1] == accuracy[2] == 1
     assert accuracy[3] < 0.5
     assert accuracy["all"] == pytest.approx((2 + accuracy[3]) / 3)
+    at_onsets = {
+        r.settings["voice"]: r.value
+        for r in reduced.results
+        if (r.generator, r.metric, r.status) == ("echo", "onset_accuracy", "ok")
+    }
+    assert [at_onsets[voice] for voice in (1, 2, 3)] == [1, 1, 0]
+    assert 0 < at_onsets["all"] < 1
 
 
 # ------------------------------------------------------------------------------------------------- interpolation
@@ -339,6 +359,28 @@ def test_one_pass_for_each_alpha_at_the_papers_temperature():
     assert questions.settings["pairs"] == 40
 
 
+def test_the_way_leads_between_means_or_draws():
+    class Recording(Toy):
+        def decode(self, z, *, seed, temperature=1.0):
+            self.calls.append(z)
+            return super().decode(z, seed=seed)
+
+    def ends_of(z):
+        task = INTERPOLATION.model_copy(update={"z": z, "path": "linear"})
+        (shard,) = task.plan(context_of()).shards
+        toy = Recording()
+        task.execute(shard, toy)
+        made = [call for call in toy.calls if isinstance(call, np.ndarray)]
+        np.testing.assert_allclose(made[5], (made[0] + made[10]) / 2)
+        means = [toy.encode(lines(shard.inputs[end]))[0] for end in "ab"]
+        return np.concatenate([made[0] - means[0], made[10] - means[1]])
+
+    assert np.abs(ends_of("mean")).max() < 1e-12
+    assert ends_of("sample").std() == pytest.approx(0.4, rel=0.3)
+    away = ends_of("sample").reshape(2, -1)
+    assert abs(np.corrcoef(away)[0, 1]) < 0.5  # A and B have draws of their own
+
+
 def test_the_toy_goes_from_a_to_b_and_the_baseline_is_linear():
     questions, _, reduced = asked_of(INTERPOLATION, context_of(), toy=Toy())
     (shard,) = questions.shards
@@ -347,6 +389,7 @@ def test_the_toy_goes_from_a_to_b_and_the_baseline_is_linear():
     assert set(curves) == {"toy", "data-interpolation"}
     data = np.array(curves["data-interpolation"]["hamming_a"]["value"])
     np.testing.assert_allclose(data, ALPHAS * ends, atol=0.05)
+    np.testing.assert_allclose(curves["data-interpolation"]["hamming_b"]["value"], (1 - ALPHAS) * ends, atol=0.05)
     assert data[-1] == pytest.approx(ends)
     for curve in curves["toy"].values():
         assert (np.array(curve["low"]) <= np.array(curve["value"])).all()

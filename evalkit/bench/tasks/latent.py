@@ -18,6 +18,7 @@ from evalkit.bench.tasks.pieces import QUARTERS_PER_BAR, checked_pieces, represe
 from evalkit.bench.tasks.task import Context, Task
 from evalkit.bench.tasks.windows import piece_of, windows_of
 from evalkit.datasets.corpus import CORPORA
+from evalkit.datasets.extraction import extract
 from evalkit.datasets.part_windows import PARTS
 from evalkit.datasets.pieces import FolderPieces, PieceSet
 from evalkit.datasets.windows import in_turns
@@ -118,8 +119,6 @@ def _source_of(pieces: PieceSet, role: Role) -> tuple[str, str] | None:
 
 def extracted(source: str, split: str, representation: str, bars: int, *, separate: bool) -> Windows:
     """Windows by MusicVAE's rules (``evalkit.datasets.extraction``); ``UserError`` where there are none."""
-    from evalkit.datasets.extraction import extract
-
     extraction = extract(source, representation=representation, bars=bars)
     found = extraction.splits[split]
     left_out = tuple(f"{source}: {n} windows left out: {why}" for why, n in extraction.left_out.items() if n)
