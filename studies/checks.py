@@ -19,7 +19,7 @@ from studies.excerpts import Cutting, Samples, is_recording, read_cutting, read_
 from studies.manifest import Stimulus, read_manifest
 from studies.plan_checks import balance, listed, names_in_texts, power, texts_missing
 from studies.sound import PADDING, STREAMINFO, loudness, metadata_blocks, true_peak
-from studies.stimuli import is_rendered
+from studies.stimuli import is_rendered, soundfont_of
 
 Advance = Callable[[str, int], None]
 Heard = Cutting | Samples
@@ -55,8 +55,9 @@ def findings(study: Study, advance: Advance = lambda what, n: None) -> Iterator[
     yield from balance(study, [item for item in files if item not in study.trials.practice_items])
     yield from power(study)
     try:
+        soundfont_of(study)
         stimuli = read_manifest(study.folder) if is_rendered(study) else ()
-    except UserError as error:  # no such soundfont, say
+    except UserError as error:
         yield str(error)
         return
     yield from rendered(study, stimuli, advance)
