@@ -1,4 +1,4 @@
-"""``evalkit report``: finished results directories to one page, tables and figures."""
+"""``evalkit report``: finished runs, scores and analyses of listening studies to one page, tables and figures."""
 
 from __future__ import annotations
 
@@ -21,22 +21,25 @@ import click
 def report(directories: tuple[Path, ...], out: Path, claims: bool) -> None:
     """Make index.html, tables.tex, tables.csv and figures from finished results.
 
-    Each DIR holds the results.json of an `evalkit run` or an `evalkit score --report`. The page opens from disk and
-    needs no network.
+    Each DIR holds the results.json of an `evalkit run` or an `evalkit score --report`, or the analysis.json of an
+    `evalkit study analyze`. The page opens from disk and needs no network.
 
     \b
     Example:
       evalkit report runs/chorales --out chorales-report
       evalkit report runs/chorales --claims
+      evalkit report runs/chorales my-study/analysis
     """
     from reports.claims import judge_claims
     from reports.page import write_report
     from reports.records import read_records
+    from reports.studies import is_study, read_studies
     from reports.terminal import print_claims
 
-    records = read_records(directories)
+    records = read_records([folder for folder in directories if not is_study(folder)])
+    studies = read_studies([folder for folder in directories if is_study(folder)])
     command = shlex.join(["evalkit", "report", *map(str, directories), "--out", str(out)])
-    for sentence in write_report(records, out, command):
+    for sentence in write_report(records, out, command, studies):
         click.echo(sentence, err=True)
     if claims:
         print_claims(judge_claims(records))

@@ -59,6 +59,16 @@ def interval(ci95: tuple[float, float] | None, decimals: int) -> str | None:
     return f"[{low}, {high}]"
 
 
+def pvalue(p: float | None, relation: bool = False) -> str:
+    """``0.031``, ``< 0.001``, ``undefined``; with ``relation`` ``= 0.031``."""
+    if p is None or math.isnan(p):
+        return "undefined"
+    if p < 0.001:
+        return "< 0.001"
+    text = f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    return f"= {text}" if relation else text
+
+
 def listed(names: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

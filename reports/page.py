@@ -18,12 +18,15 @@ from reports.catalogue import DIRECTION_ARROWS, DIRECTION_WORDS, Description, de
 from reports.claims import JUDGED, Judgement, judge_claims, summary
 from reports.comparison import Table, split, tables
 from reports.drawing import Drawing, Look, inline, looks
-from reports.formatting import interval, listed, minus, number
+from reports.formatting import interval, interval_decimals, listed, minus, number, pvalue
 from reports.listening import sample_groups, slug
 from reports.plates import plates
 from reports.published import published_tables
 from reports.records import Record
 from reports.significance import LEVEL
+from reports.studies import StudyRecord
+from reports.study_sections import StudySection, study_sections
+from reports.study_tables import study_tex
 from reports.tables import tex, tidy_csv
 
 
@@ -48,8 +51,8 @@ class Problem:
     reason: str
 
 
-def write_report(records: Sequence[Record], out: Path, command: str) -> list[str]:
-    """Write the whole folder; returns sentences about what the page had to leave out."""
+def write_report(records: Sequence[Record], out: Path, command: str, studies: Sequence[StudyRecord] = ()) -> list[str]:
+    """Write the whole folder, of runs or studies or both; returns sentences about what the page had to leave out."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; --out names a folder")
     made = tables(records)
@@ -57,19 +60,25 @@ def write_report(records: Sequence[Record], out: Path, command: str) -> list[str
     look = looks(systems)
     sections = [_section(table, index, look) for index, table in enumerate(made)]
     drawn = plates(records, look)
-    judgements = judge_claims(records)
+    judgements = judge_claims(records) if records else []
+    heard = study_sections(studies)
     try:
         downloads = _copy_results(records, out)
         groups, notes = sample_groups(records, out)
         drawings = [plate.drawing for plate in drawn] + [d for s in sections for d in s.drawings]
+        drawings += [drawing for study in heard for q in study.questions for drawing, _ in q.plates]
         for drawing in drawings:
             write_atomically(out / "figures" / f"{drawing.name}.pdf", drawing.pdf)
             write_atomically(out / "figures" / f"{drawing.name}.svg", drawing.svg)
-        write_atomically(out / "tables.tex", tex(made))
-        write_atomically(out / "tables.csv", tidy_csv(records))
+        write_atomically(out / "tables.tex", tex(made) + study_tex(heard))
+        if records:
+            write_atomically(out / "tables.csv", tidy_csv(records))
+        copies = {study.record.label: _copy_study(study, out) for study in heard}
         page = _environment().get_template("index.html.j2").render(
-            title=_title(records),
+            title=_title(records, heard),
             records=records,
+            studies=heard,
+            study_files=copies,
             systems=systems,
             sections=sections,
             plates=drawn,
@@ -78,7 +87,7 @@ def write_report(records: Sequence[Record], out: Path, command: str) -> list[str
             copies=[(g, record.label, rows) for record in records for g, rows in record.copies.items() if rows],
             problems=problems(records),
             metrics=_metrics(records),
-            published=published_tables(records),
+            published=published_tables(records) if records else [],
             judged=_by_claim(j for j in judgements if j.verdict in JUDGED),
             unjudged=_by_claim(j for j in judgements if j.verdict not in JUDGED),
             claims_summary=summary(judgements),
@@ -194,9 +203,29 @@ def _copy_results(records: Sequence[Record], out: Path) -> list[tuple[str, str]]
     return links
 
 
-def _title(records: Sequence[Record]) -> str:
+def _copy_study(study: StudySection, out: Path) -> list[tuple[str, str]]:
+    """(address, name) of the findings and their tables, copied beside the page unless they lie there."""
+    record, names = study.record, [Path("analysis.json"), *(Path("tables") / name for name in study.tables)]
+    if record.path.resolve() == out.resolve():
+        return [(name.as_posix(), name.name) for name in names]
+    for name in names:
+        target = out / record.label / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(record.path / name, target)
+    return [(f"{record.label}/{name.as_posix()}", name.name) for name in names]
+
+
+def _title(records: Sequence[Record], studies: Sequence[StudySection]) -> str:
     suites = dict.fromkeys(r.suite for record in records for r in record.results)
-    return f"Evaluation: {', '.join(plain(s) for s in suites)}"
+    parts = [f"Evaluation: {', '.join(plain(s) for s in suites)}"] if suites else []
+    parts += [f"{'SIMULATED: ' if study.record.simulated else ''}{study.heading}" for study in studies]
+    return " · ".join(parts)
+
+
+def _ends(ends: Sequence[float | None]) -> tuple[float, float] | None:
+    """An interval of which JSON could say both ends."""
+    low, high = ends
+    return None if low is None or high is None else (low, high)
 
 
 def _environment() -> jinja2.Environment:
@@ -213,6 +242,10 @@ def _environment() -> jinja2.Environment:
             number(value, decimals) if value <= 0 else f"+{number(value, decimals)}"
         ),
         "interval": lambda ci95, decimals: minus(interval(ci95, decimals) or ""),
+        "interval_or_none": lambda ends, decimals: _ends(ends) and minus(interval(_ends(ends), decimals) or ""),
+        "measured": lambda value, ends: minus(number(value, interval_decimals(value, _ends(ends)))),
+        "measured_interval": lambda ends: minus(interval(_ends(ends), interval_decimals(None, _ends(ends))) or ""),
+        "pvalue": pvalue,
         "plain": plain,
         "inline_svg": inline,
     }

@@ -108,13 +108,13 @@ def read_record(path: Path, label: str) -> Record:
         raise UserError(
             f"{path}: has no results.json; is it the --out of a finished 'evalkit run' or 'score --report'?"
         )
-    document = _json_object(file)
+    document = read_json_object(file)
     if document.get("schema") != SCHEMA:
         raise UserError(f"{file}: schema is {document.get('schema')!r}, this version reads {SCHEMA}")
     results = _typed(file, document, "results", Result)
     if not results:
         raise UserError(f"{file}: holds no results")
-    timing, figures = (_json_object(path / name, optional=True) for name in ("timing.json", "figures.json"))
+    timing, figures = (read_json_object(path / name, optional=True) for name in ("timing.json", "figures.json"))
     return Record(
         path=path,
         label=label,
@@ -134,7 +134,7 @@ def read_record(path: Path, label: str) -> Record:
     )
 
 
-def _json_object(file: Path, optional: bool = False) -> dict[str, Any]:
+def read_json_object(file: Path, optional: bool = False) -> dict[str, Any]:
     if optional and not file.is_file():
         return {}
     try:

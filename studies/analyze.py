@@ -55,7 +55,7 @@ def analyze(
     collected = collect(source, database, simulated, points)
     out = out if out is not None else _beside(source, simulated)
     before = blinding_of(out)
-    blinding: Blinding = "revealed" if reveal and before != "none" or before == "revealed" else "none"
+    blinding: Blinding = "revealed" if (reveal and before != "none") or before == "revealed" else "none"
     if blind or (before == "blind" and not reveal):
         blinding = "blind"
         collected = blinded(collected)

@@ -1,4 +1,4 @@
-"""What an analysis starts from: the plan, the tables and the registration, from the store, an export or one CSV file."""
+"""What an analysis starts from: plan, tables and registration, from the store, an export or one CSV file."""
 
 from __future__ import annotations
 

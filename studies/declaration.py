@@ -2,7 +2,7 @@
 
     analysis:
       reference: real                  # paired choice and rank: the system whose log-strength is 0
-      difference: 0.5                  # smallest difference worth finding; or {question: difference}, as their units differ
+      difference: 0.5                  # smallest worth finding, in the unit of the result; or {question: 0.5, ...}
       properties: [musical_background] # of listeners, on which preferences may depend: columns of participants.csv
       screening: {catch_failed: 0.5, heard: 0.8, seconds: 3, same_answers: 12, trials: 5}
 
