@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import math
 import os
@@ -13,7 +14,6 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from itertools import combinations, product
 from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -214,11 +214,11 @@ def postgresql() -> Iterator[PostgresServer]:
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="evalkit-run-"))  # without one its lock would warn
     pgserver = pytest.importorskip("pgserver", reason="pgserver brings the PostgreSQL that these tests need")
     folder = Path(tempfile.mkdtemp(prefix="evalkit-pg-"))
-    server = pgserver.get_server(folder, cleanup_mode="stop")
+    server = pgserver.get_server(folder, cleanup_mode=None)
     yield server
-    with contextlib.suppress(OSError):  # nothing of it is kept: no need to wait for an orderly end
+    with contextlib.suppress(OSError):  # nothing of it is kept: no need for an orderly end
         os.kill(server.get_pid(), signal.SIGQUIT)
-    server.cleanup()
+    atexit.unregister(server._cleanup)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -228,9 +228,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(tmp_path / "study.sqlite")
     server = request.getfixturevalue("postgresql")
-    name = f"study_{token_hex(6)}"
-    server.psql(f"CREATE DATABASE {name}")
-    return server.get_uri(name)
+    server.psql("SET lock_timeout = '10s'; DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    return server.get_uri()
 
 
 STUDY_SYSTEMS = ("zarquon-net", "blorptron", "quuxnade")  # names that occur nowhere by chance
@@ -249,8 +248,8 @@ background: [musical_background]
 target: {participants: 12}
 """
 STUDY_QUESTIONS = {
-    "choice": "design: paired\nquestions: [{name: fits, kind: choice, ties: true, text: "Which one fits better?"}]",
-    "likert": "design: paired\nquestions: [{name: musical, kind: likert, text: "Which one is more musical?"}]",
+    "choice": "design: paired\nquestions: [{name: fits, kind: choice, ties: true, text: Which one fits better}]",
+    "likert": "design: paired\nquestions: [{name: musical, kind: likert, text: Which one is more musical}]",
     "ranking": "design: ranking\ninput: midi/input\nquestions:\n"
     "  - {name: improved, kind: each, text: Better than the input}\n"
     "  - {name: quality, kind: rank, text: Please rank them by quality}",
@@ -294,9 +293,7 @@ def write_study() -> Callable[..., Path]:
                 (folder / f"rendered/{name}.flac").write_bytes(file)
                 (folder / f"rendered/{name}.json").write_text(roll_json(roll))
                 paths = f"rendered/{name}.flac", f"rendered/{name}.json"
-                stimuli.append(
-                    Stimulus(system, f"kumquat-{item}", variant, *paths, sha256(file).hexdigest(), seconds)
-                )
+                stimuli.append(Stimulus(system, f"kumquat-{item}", variant, *paths, sha256(file).hexdigest(), seconds))
         write_manifest(folder, stimuli)
         return folder
 

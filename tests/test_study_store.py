@@ -68,11 +68,11 @@ def say(*entry):
         file.write("\\n" * (file.tell() > 0) + json.dumps(entry))
 
 def insist(call, *arguments):
-    for attempt in range(100):
+    for attempt in range(60):
         try:
             return call(opened, *arguments)
         except StoreUnavailable:
-            time.sleep(0.6)
+            time.sleep(1)
     raise SystemExit("the database did not come back")
 
 def take_part(token):
@@ -274,10 +274,11 @@ def kill_and_restart(server) -> None:
     sockets = Path(server.get_postmaster_info().socket_dir)
     for names_a_zombie in (server.pgdata / "postmaster.pid", *sockets.glob(".s.PGSQL.*")):
         names_a_zombie.unlink(missing_ok=True)  # it stays one where nobody collects orphans
-    for _ in range(5):  # it gives a start ten seconds, and recovery may take longer
-        with contextlib.suppress(subprocess.TimeoutExpired):
+    for _ in range(60):  # it gives up while PostgreSQL is still recovering
+        with contextlib.suppress(subprocess.TimeoutExpired, AssertionError):
             server.ensure_postgres_running()
             return
+        time.sleep(0.5)
     pytest.fail("PostgreSQL did not start again")
 
 
