@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy.integrate import quad
 from scipy.special import expit, log_expit
 from scipy.stats import norm
@@ -19,6 +21,7 @@ from evalkit.bench.tasks.interpolation import InterpolationTask
 from evalkit.bench.tasks.latent import extracted, lines, onsets, windows_said
 from evalkit.bench.tasks.reconstruction import ReconstructionTask
 from evalkit.bench.tasks.task import Answers, Context
+from evalkit.bench.terminal import print_table
 from evalkit.datasets.corpus import load_corpus
 from evalkit.datasets.pieces import CorpusPieces, open_pieces
 from evalkit.errors import UserError
@@ -395,8 +398,9 @@ def test_the_toy_goes_from_a_to_b_and_the_baseline_is_linear():
         assert (np.array(curve["low"]) <= np.array(curve["value"])).all()
         assert (np.array(curve["value"]) <= np.array(curve["high"])).all()
     assert curves["data-interpolation"]["cost"]["value"][0] == pytest.approx(1)
-    found = values(reduced, "data-interpolation", alpha=1.0)
-    assert found["interpolation_hamming"] == pytest.approx(ends)
+    for end in ({"alpha": 0.0, "to": "A"}, {"alpha": 1.0, "to": "B"}):
+        assert values(reduced, "data-interpolation", **end)["interpolation_hamming"] == 0
+        assert values(reduced, "toy", **end)["interpolation_hamming"] > 0.1
     assert values(reduced, "data-interpolation")["interpolation_smallest_step"] > 0
     assert [r.status for r in reduced.results if r.generator == REFERENCE] == ["not_applicable"] * 6
 
@@ -598,6 +602,18 @@ def test_a_run_of_all_three_on_folk_tunes(tmp_path):
     assert 0.3 < predicted < 0.8  # what is held, in folk tunes
     iwae = [r["value"] for r in document["results"] if (r["generator"], r["metric"]) == ("Held", "iwae")]
     assert iwae[0] <= iwae[1] <= -32 * math.log(130) + 20
+    console = Console(file=io.StringIO(), width=120)
+    print_table(document, console)
+    printed = console.file.getvalue()
+    for label in (
+        "mode sampled",
+        "mode teacher forced",
+        "draws 1",
+        "draws 2",
+        "alpha 0.0, to A",
+        "vector note density",
+    ):
+        assert label in printed
     again = runner.run(plan, tmp_path / "out", workers=1, timeout=120)
     assert again == document
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Row = Mapping[str, Any]  # one entry of a document's "results"
-Metric = tuple[str, str]  # id, variant
+Metric = tuple[str, str, str]  # id, variant, and the settings that tell it from the same metric's other rows
 
 ARROWS = {"higher": "↑", "lower": "↓", "closer": ""}
 PADDING = 3  # of a column of the table
@@ -44,11 +44,17 @@ def print_table(document: Mapping[str, Any], console: Console | None = None) -> 
 def _print_task(console: Console, title: str, rows: Sequence[Row]) -> None:
     """One table, or several below each other where the generators do not fit side by side."""
     names = list(dict.fromkeys(r["generator"] for r in rows if r["generator"] != REFERENCE))
-    cells = {(r["generator"], r["metric"], r["variant"]): _cell(r) for r in rows}
-    families = _families(rows)
+    apart = _settings_apart(rows)
+    cells = {(r["generator"], *_metric(r, apart)): _cell(r) for r in rows}
+    families = _families(rows, apart)
     metrics = [metric for family in families.values() for metric in family]
-    labels = {metric: _label(metric, rows, units=console.width >= NARROW) for metric in metrics}
-    columns = {name: [cells.get((name, *metric), "") for metric in metrics] for name in (REFERENCE, *names)}
+    labels = {metric: _label(metric, rows, apart, units=console.width >= NARROW) for metric in metrics}
+
+    def cell(name: str, metric: Metric) -> str:
+        """What failed, and the reference, may lack settings: it stands in all rows of its metric."""
+        return cells.get((name, *metric)) or cells.get((name, *metric[:2], "")) or ""
+
+    columns = {name: [cell(name, metric) for metric in metrics] for name in (REFERENCE, *names)}
     widths = {name: max(len(text) for text in (name, *column)) + PADDING for name, column in columns.items()}
     room = console.width - max(map(len, labels.values())) - PADDING - 1 - widths[REFERENCE]
     parts = _side_by_side(names, widths, room) or [[]]
@@ -77,14 +83,36 @@ def _table(
     return table
 
 
-def _families(rows: Sequence[Row]) -> dict[str, list[Metric]]:
-    """Family -> its metrics and variants, in the order of the results."""
+def _settings_apart(rows: Sequence[Row]) -> dict[tuple[str, str], list[str]]:
+    """For each metric and variant the settings in which several numbers of one generator differ."""
+    of_one: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for r in rows:
+        if r["status"] == "ok":
+            of_one.setdefault((r["metric"], r["variant"], r["generator"]), []).append(r["settings"])
+    apart: dict[tuple[str, str], dict[str, None]] = {}
+    for (metric, variant, _), several in of_one.items():
+        keys = {key: None for s in several for key in s if any(o.get(key) != s[key] for o in several)}
+        apart.setdefault((metric, variant), {}).update(keys)
+    return {metric: list(keys) for metric, keys in apart.items()}
+
+
+def _metric(row: Row, apart: Mapping[tuple[str, str], Sequence[str]]) -> Metric:
+    name, variant = row["metric"], row["variant"]
+    told = [f"{key} {row['settings'][key]}" for key in apart.get((name, variant), ()) if key in row["settings"]]
+    return name, variant, ", ".join(told).replace("_", " ")
+
+
+def _families(rows: Sequence[Row], apart: Mapping[tuple[str, str], Sequence[str]]) -> dict[str, list[Metric]]:
+    """Family -> its metrics, variants and settings, in the order of the results."""
     from evalkit.metrics import FAMILIES
 
     family_of = {metric: name for name, family in FAMILIES.items() for metric in family.metrics}
     families: dict[str, list[Metric]] = {}
-    for metric, variant in dict.fromkeys((r["metric"], r["variant"]) for r in rows):
-        families.setdefault(family_of.get(metric, "other"), []).append((metric, variant))
+    found = dict.fromkeys(_metric(r, apart) for r in rows)
+    for metric in found:
+        without_settings = not metric[2] and any(m[:2] == metric[:2] and m[2] for m in found)
+        if not without_settings:
+            families.setdefault(family_of.get(metric[0], "other"), []).append(metric)
     return families
 
 
@@ -101,15 +129,15 @@ def _side_by_side(names: Sequence[str], widths: Mapping[str, int], room: int) ->
     return groups
 
 
-def _label(metric: Metric, rows: Sequence[Row], *, units: bool) -> str:
-    """Title of the metric, its direction, its unit if wanted, and the variant unless it is the correct one."""
+def _label(metric: Metric, rows: Sequence[Row], apart: Mapping[tuple[str, str], Sequence[str]], *, units: bool) -> str:
+    """Title of the metric, its direction and unit if wanted, the variant unless it is the correct one, the settings."""
     from evalkit.metrics import METRICS
 
-    name, variant = metric
-    row = next(r for r in rows if (r["metric"], r["variant"]) == metric)
+    name, variant, told = metric
+    row = next(r for r in rows if _metric(r, apart) == metric)
     title = METRICS[name].title if name in METRICS else name
     parts = [title, ARROWS.get(row["direction"], ""), f"({row['unit']})" if units and row["unit"] else ""]
-    return " ".join([p for p in parts if p] + ([variant] if variant != "correct" else []))
+    return " ".join([p for p in parts if p] + ([variant] if variant != "correct" else []) + ([told] if told else []))
 
 
 def _cell(row: Row) -> str:

@@ -250,8 +250,8 @@ METRICS = (
         "share of tokens",
         "lower",
         _FIGURE_3,
-        "The share of tokens in which what is decoded between two pieces, at alpha, differs from the first of them; at "
-        "alpha 0 what reconstruction misses.",
+        "The share of tokens in which what is decoded at an end of the way between two pieces differs from the piece "
+        "there; a figure shows the distances on the way.",
     ),
     Metric(
         "interpolation_smallest_step",

@@ -38,8 +38,8 @@ from evalkit.statistics.bootstrap import interval
 
 DATA = "data-interpolation"
 FIGURE = "interpolation"
-REPORTED = (0, 5, 10)  # places on the way whose Hamming distances are results of their own: its ends and its middle
-MIDDLE = 5
+MIDDLE = len(ALPHAS) // 2
+HEARD = (0, MIDDLE, len(ALPHAS) - 1)  # places on the way of the first pair that are kept as pieces
 
 
 class InterpolationTask(LatentTask):
@@ -227,8 +227,9 @@ def drawn(curve: Curve) -> dict[str, list[float]]:
 def estimates_of(curves: Curves) -> Iterator[Estimate]:
     """Single numbers of the curves, with their intervals."""
     a = curves.hamming_a
-    for i in REPORTED:
-        yield estimate("interpolation_hamming", a, a.value[i], a.replicates[:, i], {"alpha": float(ALPHAS[i])}, 1.0)
+    for place, end, curve in ((0, "A", a), (-1, "B", curves.hamming_b)):  # where it should be that piece
+        settings = {"alpha": float(ALPHAS[place]), "to": end}
+        yield estimate("interpolation_hamming", curve, curve.value[place], curve.replicates[:, place], settings, 1.0)
     for step in (interpolation.smallest_step, interpolation.largest_step, interpolation.bend):
         lowest = 0.0 if step is interpolation.bend else -1.0
         yield estimate(f"interpolation_{step.__name__}", a, step(a.value), step(a.replicates), {}, 1.0, lowest)
@@ -256,10 +257,10 @@ def heard(shard: Shard, made: Mapping[str, NDArray[np.integer]], spoken: Represe
     """The way of the first pair: what was made at both ends and in the middle, and the pair itself."""
     like = shard.inputs["a"].shape[1:]
     a, b = (name.rpartition("/")[2] for name in shard.inputs["names"][0].tolist())
-    names = {i: f"0000 {a} to {b}, alpha {ALPHAS[i]:.1f}" for i in REPORTED}
+    names = {i: f"0000 {a} to {b}, alpha {ALPHAS[i]:.1f}" for i in HEARD}
     ways = {
         name: [spoken.decode(tokens[0, i].reshape(like), title) for i, title in names.items()]
         for name, tokens in made.items()
     }
-    ends = [spoken.decode(shard.inputs[end][0], names[i]) for end, i in (("a", REPORTED[0]), ("b", REPORTED[-1]))]
+    ends = [spoken.decode(shard.inputs[end][0], names[i]) for end, i in (("a", HEARD[0]), ("b", HEARD[-1]))]
     return {PROMPT: ends, **ways}
