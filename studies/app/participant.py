@@ -356,7 +356,7 @@ def _comment(opened: OpenStudy, token: str, me: Participant) -> None:
     st.title(words["comment_title"])
     _show_refusal(me.language)
     st.markdown(opened.study.page("comment", me.language))
-    st.text_area(words["comment_label"], help=words["comment_hint"], key="comment", max_chars=5000)
+    st.text_area(words["comment_label"], key="comment", max_chars=5000)
     st.caption(words["comment_hint"])
     st.button(words["finish"], type="primary", on_click=_guarded(_finish), args=(opened, token))
 

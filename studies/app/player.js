@@ -53,7 +53,7 @@ class Log {
       const answer = await reply.json().catch(() => ({}));
       if (reply.status >= 500 || reply.status === 429) throw new Error(reply.statusText);
       this.waiting.splice(0, events.length);
-      if (reply.ok) this.told?.(answer);
+      if (reply.ok && !answer.code) this.told?.(answer);
       else this.refused?.(answer);
     } catch {
       this.lost?.(); // kept, and sent with the next report
@@ -180,12 +180,11 @@ class Player {
   }
 
   close() {
-    this.#mark();
-    this.log?.send(true);
-    this.sound.stop();
+    this.sound.stop(); // what has not been reported by now belongs to a page that has been left
     clearInterval(this.timer);
     cancelAnimationFrame(this.frame);
     this.gone.abort();
+    if (this.log) this.log.told = this.log.refused = this.log.lost = null;
   }
 
   /** Streamlit takes the player away with its page. */

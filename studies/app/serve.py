@@ -73,13 +73,16 @@ def checked_hash(value: str | None) -> str | None:
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket; UserError where the port is taken or the address is not ours."""
+    listening = None
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        listening = socket.socket(family)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
+        listening.bind(address)
         listening.listen(BACKLOG)
     except OSError as error:
+        if listening is not None:
+            listening.close()
         reason = error.strerror or str(error)
         raise UserError(f"--host {host} --port {port}: cannot listen there: {reason}; try another --port") from error
     return listening

@@ -43,7 +43,13 @@ CLOSED = re.compile(
     r"|/(media|component|auth|oauth2callback|app/static)(/.*)?"
 )
 LARGEST_REPORT = 256 * 1024  # bytes of one POST
-STATUS = {"unknown_token": 403, "unknown_clip": 404, "expired_clip": 410, "bad_event": 400}  # otherwise 409
+STATUS = {
+    "unknown_token": 403,
+    "unknown_clip": 404,
+    "expired_clip": 410,
+    "bad_event": 400,
+    "stale_page": 200,
+}  # otherwise 409; a page that is just being left may still report, and has done no wrong
 BLUE, BLUE_IN_THE_DARK = (
     "#0b66c3",
     "#2b78cc",

@@ -1,0 +1,251 @@
+"""The parts of the study app that need no browser: sounds, words, password, export address, and the server's routes."""
+
+from __future__ import annotations
+
+import io
+import re
+import socket
+import urllib.error
+import urllib.request
+import zipfile
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from click.testing import CliRunner
+
+from evalkit.errors import UserError
+from studies.app import serve
+from studies.app.password import Attempts, hashed, is_hash, is_right
+from studies.app.records import export_token, is_export_token
+from studies.app.sounds import RATE, antiphase_tone, check_sound, huggins_noise, pcm_wav, right_answer, volume_sound
+from studies.app.words import FOLDER, best_language, language_name, words_of
+from studies.opening import find_study
+from studies.store import open_store
+
+SECRET = bytes(range(32))
+
+
+# ---- sounds ----------------------------------------------------------------------------------------------------------
+
+
+def rms(sound: np.ndarray) -> float:
+    return float(np.sqrt((sound**2).mean()))
+
+
+def test_the_soft_tone_is_6_db_softer_and_the_foil_cancels_in_the_air_only() -> None:
+    plain, soft, foil = (
+        antiphase_tone(soft=soft, inverted=inverted)
+        for soft, inverted in ((False, False), (True, False), (False, True))
+    )
+    assert 20 * np.log10(rms(soft) / rms(plain)) == pytest.approx(-6)
+    assert rms(foil) == pytest.approx(rms(plain))  # at each ear
+    assert np.abs(foil.sum(axis=1)).max() < 1e-12  # over loudspeakers: even softer than the soft one
+    spectrum = np.abs(np.fft.rfft(plain[:, 0]))
+    assert np.fft.rfftfreq(RATE, 1 / RATE)[spectrum.argmax()] == 200
+
+
+def test_the_hidden_tone_is_in_the_phase_between_the_ears_and_nowhere_else() -> None:
+    sound = huggins_noise(tone=True, seed=3)
+    middle = sound[RATE // 4 : -RATE // 4]  # without the fades
+    left, right = (np.fft.rfft(middle[:, ear] * np.hanning(len(middle))) for ear in (0, 1))
+    frequency = np.fft.rfftfreq(len(middle), 1 / RATE)
+    loud = (frequency > 100) & (frequency < 3500)
+    shift = np.abs(np.angle(right / left))
+    assert np.median(shift[np.abs(frequency - 600) < 8]) > 2.5  # about 180 degrees
+    assert np.median(shift[loud & (np.abs(frequency - 600) > 60)]) < 0.05
+    assert np.array_equal(*huggins_noise(tone=False, seed=3).T)
+    assert rms(sound[:, 0]) == pytest.approx(rms(sound[:, 1]), rel=0.02)  # neither ear alone can tell
+
+
+def test_sounds_are_plain_wav_at_the_level_of_the_excerpts_and_do_not_clip() -> None:
+    for content in (volume_sound(), check_sound("antiphase", SECRET, "t", 0), check_sound("huggins", SECRET, "t", 0)):
+        samples, rate = soundfile.read(io.BytesIO(content), always_2d=True)
+        assert (rate, samples.shape[1]) == (RATE, 2)
+        assert np.abs(samples).max() < 0.95
+        assert content[36:40] == b"data"  # nothing but the description and the sound
+    samples, _ = soundfile.read(io.BytesIO(volume_sound()))
+    assert 20 * np.log10(rms(samples)) == pytest.approx(-23, abs=0.1)
+
+
+def test_wav_holds_the_very_samples() -> None:
+    samples = np.array([[1, -2], [32767, -32768]], dtype=np.int16)
+    read, rate = soundfile.read(io.BytesIO(pcm_wav(samples, 8000)), dtype="int16")
+    assert rate == 8000
+    np.testing.assert_array_equal(read, samples)
+
+
+def test_the_answers_of_the_check_are_the_participants_own_and_spread_over_the_three() -> None:
+    answers = [right_answer(SECRET, f"token-{i}", trial) for i in range(100) for trial in range(6)]
+    counts = [answers.count(place) for place in (1, 2, 3)]
+    assert sum(counts) == 600
+    assert min(counts) > 150
+    assert check_sound("antiphase", SECRET, "a", 0) == check_sound("antiphase", SECRET, "a", 0)
+    softest = []
+    for i in range(30):
+        samples, _ = soundfile.read(io.BytesIO(check_sound("antiphase", SECRET, f"{i}", 0)))
+        intervals = [samples[int(k * 1.5 * RATE) : int(k * 1.5 * RATE) + RATE] for k in range(3)]
+        softest.append(1 + int(np.argmin([rms(interval) for interval in intervals])))
+        summed = [rms(interval.sum(axis=1)) for interval in intervals]
+        assert 1 + int(np.argmin(summed)) != softest[-1]  # loudspeakers mislead
+    assert softest == [right_answer(SECRET, f"{i}", 0) for i in range(30)]
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_catalogue_says_everything_with_the_same_gaps() -> None:
+    catalogues = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.yaml")}
+    assert {"en", "de"} <= set(catalogues)
+    english = catalogues["en"]
+    for name, catalogue in catalogues.items():
+        assert set(catalogue) == set(english), name
+        for key, text in catalogue.items():
+            assert type(text) is type(english[key]), (name, key)
+            assert _gaps(text) == _gaps(english[key]), (name, key)
+
+
+def _gaps(text: object) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", str(text)))
+
+
+def test_every_word_that_the_pages_use_is_there() -> None:
+    code = [path.read_text(encoding="utf-8") for path in (Path(serve.__file__).parent).glob("*.py")]
+    used = set(chain.from_iterable(re.findall(r"""words(?:_of\(\w+\))?\["(\w+)"\]""", text) for text in code))
+    assert len(used) > 40
+    assert used <= set(words_of("en"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "offered", "best"),
+    [
+        ("de-AT", ("en", "de"), "de"),
+        ("DE", ("en", "de"), "de"),
+        ("pt-BR", ("en", "pt-PT", "pt-BR"), "pt-BR"),
+        ("pt", ("en", "pt-PT"), "pt-PT"),
+        ("fr", ("de", "en"), "de"),
+        ("", ("de", "en"), "de"),
+        ("../../etc", ("de",), "de"),
+    ],
+)
+def test_the_language_that_fits_a_browser_best(wanted: str, offered: tuple[str, ...], best: str) -> None:
+    assert best_language(wanted, offered) == best
+
+
+def test_a_language_without_a_catalogue_is_shown_in_english_under_its_code() -> None:
+    assert words_of("xx") == words_of("en")
+    assert (language_name("xx"), language_name("de-AT")) == ("xx", "Deutsch")
+
+
+# ---- the organiser ---------------------------------------------------------------------------------------------------
+
+
+def test_a_password_is_known_by_its_hash_only() -> None:
+    one, other = hashed("open sesame"), hashed("open sesame")
+    assert one != other
+    assert "sesame" not in one
+    assert is_right("open sesame", one)
+    assert is_right("open sesame", other)
+    assert not is_right("open  sesame", one)
+    assert not is_right("", one)
+    assert is_hash(one)
+    assert not any(map(is_hash, ("", "open sesame", one[:-1], one + "0", one.replace("scrypt:15", "scrypt:40"))))
+
+
+def test_guessing_is_slowed_down() -> None:
+    attempts = Attempts(most=3, seconds=60)
+    assert [attempts.allow(now) for now in (0, 1, 2, 3, 59.9, 60.0, 60.5, 61.0)] == [
+        True, True, True, False, False, True, False, True,
+    ]  # fmt: skip
+
+
+def test_a_broken_hash_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="not what 'evalkit study password' prints"):
+        serve.checked_hash("secret")
+    assert serve.checked_hash("") is None
+    printed = CliRunner().invoke(serve.password, ["--password", "x"]).output.strip()
+    assert serve.checked_hash(printed) == printed
+
+
+def test_a_taken_port_is_one_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(UserError, match="try another --port"):
+            serve.bind("127.0.0.1", taken.getsockname()[1])
+    with pytest.raises(UserError, match=r"--host nowhere\.invalid"):
+        serve.bind("nowhere.invalid", 0)
+
+
+# ---- the server ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(write_study, serve_studies, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    folder = write_study(tmp_path_factory.mktemp("site") / "study", "choice", headphone_check="huggins")
+    (url,) = serve_studies(folder, EVALKIT_ORGANISER_HASH=hashed("open sesame"))
+    return url, folder
+
+
+def get(url: str, body: bytes | None = None) -> tuple[int, dict[str, str], bytes]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=30) as reply:
+            return reply.status, {k.lower(): v for k, v in reply.headers.items()}, reply.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["_stcore/metrics", "_stcore/agent/openapi.json", "_stcore/agent/interact", "organiser/_stcore/metrics",
+     "media/x.wav", "_stcore/upload_file/a/b", "component/x", "app/static/x", "stim/AAAA",
+     "sound/99999", "sound/x", "export/1-2"],
+)  # fmt: skip
+def test_what_is_closed(site, path: str) -> None:
+    status, headers, body = get(site[0] + path)
+    assert status == 404
+    assert headers["x-content-type-options"] == "nosniff"
+    assert b"zarquon" not in body
+
+
+def test_what_is_open_and_its_headers(site) -> None:
+    url, _ = site
+    for path in ("", "organiser"):
+        status, headers, body = get(url + path)
+        assert status == 200
+        assert "server" not in headers
+        assert headers["referrer-policy"] == "no-referrer"
+        assert "unsafe-eval" not in headers["content-security-policy"]
+        assert b"<title>Which bars fit better?</title>" in body
+        assert b"agent" not in body
+    assert get(url + "_stcore/health")[0] == 200
+    status, headers, body = get(url + "sound/3?p=whoever")
+    assert (status, headers["cache-control"], headers["content-encoding"]) == (200, "no-store", "identity")
+    assert body[:4] == b"RIFF"
+
+
+def test_forged_and_broken_reports_are_refused(site) -> None:
+    url, _ = site
+    assert get(url + "event", b"not json")[0] == 400
+    assert get(url + "event", b'{"token": 1, "page": "x", "events": []}')[0] == 400
+    assert get(url + "event", b"[" * 100_000)[0] == 400
+    assert get(url + "event", b" " * 300_000)[0] == 400
+    status, _, body = get(url + "event", b'{"token": "x", "page": "x", "events": []}')
+    assert (status, b"unknown_token" in body) == (403, True)
+
+
+def test_the_export_opens_for_its_minutes_and_for_nobody_else(site) -> None:
+    url, folder = site
+    opened = find_study(open_store(str(folder / "study.sqlite")), "fitting", folder)
+    token = export_token(opened, now=1000)
+    assert is_export_token(opened, token, now=1000 + 600)
+    assert not is_export_token(opened, token, now=1000 + 601)
+    assert not is_export_token(opened, token.replace("1600", "9600"), now=1000)
+    status, headers, body = get(url + "export/" + export_token(opened))
+    assert (status, headers["content-type"]) == (200, "application/zip")
+    names = zipfile.ZipFile(io.BytesIO(body)).namelist()
+    assert {"fitting/codebook.json", "fitting/answers_fits.csv", "fitting/study.yaml"} <= set(names)
