@@ -5,14 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from evalkit.errors import UserError
 from studies import assignment
-from studies.design import FILE, Study, own_texts
-
-if TYPE_CHECKING:
-    from studies.analysis.power import Design
+from studies.design import FILE, Question, Study, own_texts
 
 NAMED = 3  # items in a sentence; the rest is counted
 SHARE = 0.65  # a difference that a study should find if it declares none: so many of 100 prefer one of two systems
@@ -71,7 +67,7 @@ def balance(study: Study, items: list[str]) -> Iterator[str]:
 
 def power(study: Study) -> Iterator[str]:
     """Whether the target is likely to find the declared difference, or that ``SHARE`` prefer one system to another."""
-    from studies.analysis.power import simulated_power
+    from studies.power import planned_power
 
     size = study.trials.per_participant
     listeners = -(-study.total_trials() // size)
@@ -81,16 +77,9 @@ def power(study: Study) -> Iterator[str]:
     if listeners < 2:
         yield f"{shown}: nothing can be said about other listeners"
         return
-    difference = _difference(study)
-    reached = simulated_power(
-        _design(study),
-        difference,
-        listeners=listeners,
-        trials=size,
-        systems=len(study.systems),
-        simulations=SIMULATIONS,
-        seed=study.seed,
-    )
+    question = _decisive(study)
+    difference = _difference(study, question)
+    reached = planned_power(study, question, difference, listeners, simulations=SIMULATIONS)
     if reached.power < WANTED_POWER:
         enough = f"about {reached.listeners_needed} would do" if reached.listeners_needed else "many more are needed"
         yield (
@@ -99,19 +88,17 @@ def power(study: Study) -> Iterator[str]:
         )
 
 
-def _design(study: Study) -> Design:
+def _decisive(study: Study) -> Question:
     """What the power is computed of: the first question that puts systems in order."""
-    if study.design == "paired":
-        return "choice" if any(question.kind == "choice" for question in study.questions) else "likert"
-    return "rank" if study.design == "ranking" else "rating"
+    order = ("choice", "rank", "likert", "each")
+    return min(study.questions, key=lambda question: order.index(question.kind))
 
 
-def _difference(study: Study) -> float:
+def _difference(study: Study, question: Question) -> float:
     """The log-strength that is declared as worth finding; elsewhere, as other scales differ, that of ``SHARE``."""
     declared = study.analysis.difference
     if isinstance(declared, dict):
-        names = [question.name for question in study.questions if question.kind == _design(study)]
-        declared = next((declared[name] for name in names if name in declared), None)
-    if declared is None or _design(study) not in ("choice", "rank"):
+        declared = declared.get(question.name)
+    if declared is None or question.kind not in ("choice", "rank"):
         return math.log(SHARE / (1 - SHARE))
     return declared
