@@ -187,8 +187,12 @@ def _better_first(contrast: Mapping[str, Any]) -> dict[str, Any]:
 def answer(found: Found, level: float) -> list[str]:
     """The result in sentences: who is ahead of whom, and what is not shown to differ."""
     order = [row["system"] for row in figures.ranked(found) if row["value"] is not None]
+    if len(found["estimates"]) < 2:
+        return ["There is one system only, hence nothing to compare it with."]
     if len(order) < 2:
         return ["The answers do not determine an order of the systems."]
+    if all(c["p_holm"] is None for c in found["contrasts"]):
+        return ["There are too few listeners to tell the systems apart."]
     beaten: dict[str, list[str]] = {}
     for better, worse in different(found, level):
         beaten.setdefault(better, []).append(worse)

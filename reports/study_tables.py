@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.formatting import interval, number
+from reports.listening import slug
 from reports.study_sections import QuestionSection, StudySection
 from reports.tables import tex_escape
 
@@ -28,7 +29,7 @@ def _table(study: StudySection, question: QuestionSection) -> str:
         r"\begin{table}[t]",
         r"\centering\small",
         rf"\caption{{{tex_escape(caption)}}}",
-        rf"\label{{tab:evalkit-{study.record.label}-{question.name.replace('_', '-')}}}",
+        rf"\label{{tab:evalkit-{study.record.label}-{slug(question.name)}}}",
         rf"\begin{{tabular}}{{lrrl{'r' * (len(heads) - 4)}}}",
         r"\toprule",
         " & ".join(map(tex_escape, heads)) + r" \\",

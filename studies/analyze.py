@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write.  [default: analysis in DIR]"
 )
-@click.option("--blind", is_flag=True, help="Codes for systems; later calls stay blind until --reveal.")
+@click.option(
+    "--blind", is_flag=True, help="Codes for systems; in the same folder later calls stay blind until --reveal."
+)
 @click.option("--reveal", is_flag=True, help="End --blind: name the systems.")
 @click.option("--points", type=click.IntRange(2, 11), help="CSV: the highest point of its scale of ratings.")
 def analyze(
@@ -128,11 +131,14 @@ def sentences(collected: Collected, findings: StudyFindings) -> Iterator[str]:
 def _strengths(found: Findings) -> Iterator[str]:
     yield f"  {found.model} ({found.unit})"
     width = max(len(str(e.system)) for e in found.estimates)
-    ordered = sorted(found.estimates, key=lambda e: -e.value if e.value == e.value else 0)
+    ordered = sorted(found.estimates, key=lambda e: math.inf if math.isnan(e.value) else -e.value)
     for e in ordered:
-        yield f"  {e.system!s:<{width}}  {e.value:+.2f}  [{e.ci95[0]:+.2f}, {e.ci95[1]:+.2f}]  n {e.n}"
+        low, high = e.ci95
+        ends = "no interval" if math.isnan(low + high) else f"[{low:+.2f}, {high:+.2f}]"
+        yield f"  {e.system!s:<{width}}  {e.value:+.2f}  {ends}  n {e.n}"
     statistic, df, p = found.overall
-    yield f"  all alike? F({df}) = {statistic:.2f}, p = {p:.2g}"
+    if not math.isnan(p):
+        yield f"  all alike? F({df}) = {statistic:.2f}, p = {p:.2g}"
     for c in found.contrasts:
         if c.p_holm < 0.05:
             better, worse = (c.left, c.right) if c.difference > 0 else (c.right, c.left)

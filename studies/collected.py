@@ -50,7 +50,7 @@ def from_store(opened: OpenStudy, *, simulated: bool = False) -> Collected:
         others = len(make_tables(opened, simulated=not simulated)["trials"])
         rest = "; simulated listeners have answered: add --simulated" if others and not simulated else ""
         raise UserError(f"{opened.study.name}: no {'simulated listener' if simulated else 'person'} has answered{rest}")
-    registered = registration(opened) | {"study_file_is_registered": True}
+    registered = registration(opened) | {"study_file_unchanged": True}
     return _collected(opened.study, tables, registered, "the study's database")
 
 
@@ -221,4 +221,4 @@ def _registration(folder: Path, study: Study) -> dict[str, Any]:
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{file}: cannot be read: {error}") from error
     now = sha256((folder / FILE).read_bytes()).hexdigest()
-    return found | {"study_file_is_registered": now == found.get("study_file_sha256")}
+    return found | {"study_file_unchanged": now == found.get("study_file_sha256")}

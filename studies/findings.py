@@ -23,6 +23,8 @@ FILE = "analysis.json"
 KIND, SCHEMA = "study analysis", 1
 Blinding = Literal["none", "blind", "revealed"]  # revealed: it was blind before
 LISTS = ("estimates", "contrasts", "published", "assumptions", "verdicts", "reliability", "power")
+DESCRIPTIVE = ("wins", "ratings", "rank_histogram", "win_matrix", "tie_matrix")
+OURS = {*LISTS, *DESCRIPTIVE, "exclusions"}  # the names of all tables that there can be
 ENDS = ("low", "high")
 Row = dict[str, Any]
 
@@ -48,9 +50,8 @@ def write(folder: Path, made: Mapping[str, Any]) -> None:
     try:
         for name, rows in tables.items():
             write_atomically(folder / "tables" / f"{name}.csv", _csv(rows))
-        for old in (folder / "tables").glob("*.csv"):
-            if old.stem not in tables:
-                old.unlink()
+        for name in OURS - tables.keys():
+            (folder / "tables" / f"{name}.csv").unlink(missing_ok=True)
         write_atomically(folder / FILE, to_json(made))
     except OSError as error:
         raise UserError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
