@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 import zipfile
@@ -249,3 +251,42 @@ def test_the_export_opens_for_its_minutes_and_for_nobody_else(site) -> None:
     assert (status, headers["content-type"]) == (200, "application/zip")
     names = zipfile.ZipFile(io.BytesIO(body)).namelist()
     assert {"fitting/codebook.json", "fitting/answers_fits.csv", "fitting/study.yaml"} <= set(names)
+
+
+@pytest.mark.parametrize("rendered", [False, True], ids=["nothing rendered yet", "started again"])
+def test_the_command_renders_what_is_missing_serves_and_stops_in_order(rendered: bool, recordings: Path) -> None:
+    command = [sys.executable, "-c", "from evalkit.cli import main; main()", "study", "serve", str(recordings)]
+    process = subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True)
+    line = process.stderr.readline()
+    assert (recordings / "rendered/manifest.json").is_file()
+    assert get(line.split(" is open at ")[1].split(" ")[0])[0] == 200
+    process.terminate()
+    assert process.wait(timeout=30) == 0
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rating study of recordings, which need no synthesizer."""
+    folder = tmp_path_factory.mktemp("recordings")
+    text = {
+        "name": "own",
+        "title": "Own",
+        "text": {"consent": "Yes"},
+        "design": "rating",
+        "target": {"participants": 2},
+    }
+    text |= {"questions": [{"name": "human", "kind": "likert", "text": "Who"}], "systems": {"a": "a", "b": "b"}}
+    (folder / "study.yaml").write_text(yaml.safe_dump(text | {"trials": {"per_participant": 2}}))
+    noise = np.random.default_rng(0).normal(0, 0.05, (4, 44_100))
+    for i, (system, item) in enumerate(("ax", "ay", "bx", "by")):
+        (folder / system).mkdir(exist_ok=True)
+        soundfile.write(folder / system / f"{item}.wav", noise[i], 44_100)
+    return folder
+
+
+def test_serving_what_is_no_study_is_one_sentence(tmp_path: Path) -> None:
+    outcome = CliRunner().invoke(serve.serve, [str(tmp_path)])
+    assert isinstance(outcome.exception, UserError)
+    assert "study.yaml" in str(outcome.exception)

@@ -1,10 +1,10 @@
-// The player: excerpts decoded first, then switched in the middle of a note without losing the place.
+// The player: excerpts decoded first, then switched in the middle of a note without losing the place. It stands behind
+// sound.js in one module.
 //
 // Streamlit calls the default export with `data` (see player.py) whenever the page is run again; the same page id keeps
 // the player that is there. What has sounded is reported to the server as an append-only, numbered log; whether an answer
 // counts is decided there.
 
-const FADE = 0.005; // seconds; a jump between two waveforms would click
 const LOOK_EVERY = 200; // ms: how often we look at what has sounded
 const REPORT_EVERY = 5000; // ms: how often it is reported while playing; sooner where it may be enough
 const SLOT = 0.05; // seconds: how finely we keep what has sounded, to show it
@@ -12,8 +12,6 @@ const SKIP = 2; // seconds, for the arrow keys
 const SVG = "http://www.w3.org/2000/svg";
 const PITCHES = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"];
 
-let shared = null; // one AudioContext for the whole visit: a press of play unlocks it once
-const context = () => (shared ??= new (window.AudioContext || window.webkitAudioContext)({ latencyHint: "interactive" }));
 const logs = new Map(); // page id -> Log: goes on counting when the page is built anew
 const players = new WeakMap(); // root -> Player
 
@@ -27,125 +25,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
   player.changed = (name, value) => setTriggerValue(name, value);
   player.update(data);
   return () => setTimeout(() => player.closeIfGone()); // also called before each update, when the player stays
-}
-
-// ---- the log ---------------------------------------------------------------------------------------------------------
-
-class Log {
-  constructor(data) {
-    Object.assign(this, { page: data.page, url: data.events, token: data.token, next: 0, waiting: [], busy: false });
-  }
-
-  add(kind, more = {}) {
-    this.waiting.push({ seq: this.next++, kind, ...more });
-  }
-
-  async send(last = false) {
-    this.asked = this.busy; // what comes in meanwhile goes next
-    if ((this.busy && !last) || !this.waiting.length) return;
-    this.busy = true;
-    const events = this.waiting.slice(0, 100);
-    try {
-      const reply = await fetch(this.url, {
-        method: "POST", keepalive: last, headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ token: this.token, page: this.page, events }),
-      });
-      const answer = await reply.json().catch(() => ({}));
-      if (reply.status >= 500 || reply.status === 429) throw new Error(reply.statusText);
-      this.waiting.splice(0, events.length);
-      if (reply.ok && !answer.code) this.told?.(answer);
-      else this.refused?.(answer);
-    } catch {
-      this.lost?.(); // kept, and sent with the next report
-    } finally {
-      this.busy = false;
-    }
-    if (this.asked || this.waiting.length >= 100) await this.send();
-  }
-}
-
-// ---- sound: all excerpts run together, one is let through -------------------------------------------------------------
-
-class Sound {
-  constructor(count) {
-    this.buffers = new Array(count).fill(null);
-    this.sources = [];
-    this.gains = [];
-    this.active = 0;
-    this.offset = 0; // position when stopped, or at `started`
-    this.playing = false;
-    this.loop = false;
-  }
-
-  get duration() {
-    return Math.min(...this.buffers.map((buffer) => buffer?.duration ?? 0));
-  }
-
-  get position() {
-    if (!this.playing) return this.offset;
-    const position = this.offset + Math.max(0, context().currentTime - this.started);
-    return this.loop ? position % this.duration : Math.min(position, this.duration);
-  }
-
-  start(from = this.offset) {
-    this.stop();
-    const audio = context();
-    this.offset = from >= this.duration - 0.01 ? 0 : Math.max(0, from);
-    this.started = audio.currentTime + 0.02; // one moment for all
-    this.buffers.forEach((buffer, i) => {
-      const source = new AudioBufferSourceNode(audio, { buffer, loop: this.loop, loopEnd: this.duration });
-      const gain = new GainNode(audio, { gain: 0 });
-      gain.gain.setValueAtTime(0, this.started);
-      gain.gain.linearRampToValueAtTime(i === this.active ? 1 : 0, this.started + FADE);
-      source.connect(gain).connect(audio.destination);
-      source.start(this.started, this.offset);
-      this.sources.push(source);
-      this.gains.push(gain);
-    });
-    this.sources[0].onended = () => this.ended();
-    this.playing = true;
-  }
-
-  ended() {
-    if (!this.playing) return;
-    this.stop();
-    this.offset = 0;
-    this.finished?.();
-  }
-
-  stop() {
-    const now = shared?.currentTime ?? 0;
-    this.offset = this.position;
-    this.playing = false;
-    this.sources.forEach((source, i) => {
-      source.onended = null;
-      this.#ramp(this.gains[i].gain, 0, now);
-      source.stop(now + FADE);
-    });
-    this.sources = [];
-    this.gains = [];
-  }
-
-  choose(clip) {
-    this.active = clip;
-    const now = context().currentTime;
-    this.gains.forEach((gain, i) => this.#ramp(gain.gain, i === clip ? 1 : 0, now));
-  }
-
-  again(loop) {
-    if (this.playing) {
-      this.offset = this.position;
-      this.started = context().currentTime;
-      for (const source of this.sources) source.loop = loop;
-    }
-    this.loop = loop;
-  }
-
-  #ramp(gain, value, now) {
-    gain.cancelScheduledValues(now);
-    gain.setValueAtTime(gain.value, now);
-    gain.linearRampToValueAtTime(value, now + FADE);
-  }
 }
 
 // ---- the player ------------------------------------------------------------------------------------------------------
@@ -164,6 +43,7 @@ class Player {
     if (data.events) {
       if (!logs.has(data.page)) logs.set(data.page, new Log(data));
       this.log = logs.get(data.page);
+      this.log.player = this;
       this.log.told = (answer) => this.#told(answer);
       this.log.refused = ({ code }) => this.#say(this.words.refusals[code] ?? this.words.refused, true);
       this.log.lost = () => this.#say(this.words.lost, true);
@@ -184,7 +64,7 @@ class Player {
     clearInterval(this.timer);
     cancelAnimationFrame(this.frame);
     this.gone.abort();
-    if (this.log) this.log.told = this.log.refused = this.log.lost = null;
+    if (this.log?.player === this) this.log.told = this.log.refused = this.log.lost = null;
   }
 
   /** Streamlit takes the player away with its page. */

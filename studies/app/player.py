@@ -1,4 +1,4 @@
-"""The player of excerpts (``player.js``), and what it is told: nothing that names or orders systems."""
+"""The player of excerpts (``sound.js``, ``player.js``), and what it is told: nothing that names or orders systems."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _WORDS = ("player", "loading", "failed", "retry", "play", "pause", "restart", "l
           "keys", "keys_one", "unlock", "lost", "refused", "roll", "silent")  # fmt: skip
 _REFUSALS = ("stale_page", "answered", "unavailable", "not_open")
 
-_JS, _CSS = ((_HERE / name).read_text(encoding="utf-8") for name in ("player.js", "player.css"))
-_player = st.components.v2.component("player", js=_JS, css=_CSS)
+_SOUND, _JS, _CSS = ((_HERE / name).read_text(encoding="utf-8") for name in ("sound.js", "player.js", "player.css"))
+_player = st.components.v2.component("player", js=_SOUND + _JS, css=_CSS)
 
 
 def excerpt_names(opened: OpenStudy) -> list[str]:

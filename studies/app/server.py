@@ -14,6 +14,7 @@ names a participant: there is no access log.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -33,10 +34,12 @@ from streamlit import config
 from studies import session
 from studies.app.records import export_archive, is_export_token
 from studies.app.sounds import check_sound, plain_wav, volume_sound
+from studies.app.words import best_language, words_of
 from studies.opening import OpenStudy
 from studies.refusal import Refused
 from studies.store import StoreUnavailable
 
+log = logging.getLogger(__name__)
 SCRIPT = Path(__file__).with_name("main.py")
 CLOSED = re.compile(
     r"(.*/)?_stcore/(metrics|agent|upload_file|script-health-check)(/.*)?"  # Streamlit serves them below a page, too
@@ -124,7 +127,14 @@ def make_app(opened: OpenStudy, password_hash: str | None = None) -> st.App:
     ]
     if password_hash:
         routes += [Route("/organiser", page, methods=["GET"]), Route("/export/{token}", records, methods=["GET"])]
-    return st.App(SCRIPT, routes=routes, middleware=[Middleware(Guard)])
+    return st.App(SCRIPT, routes=routes, middleware=[Middleware(Guard)], on_script_error=_broken)
+
+
+def _broken(error: Exception) -> bool:
+    """Our own mistake: into the log, and an apology to the participant that names nothing."""
+    log.error("the page failed", exc_info=error)
+    st.error(words_of(best_language(st.context.locale or "", serving().opened.study.languages))["broken"])
+    return True
 
 
 def page(request: Request) -> Response:
