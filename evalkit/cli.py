@@ -20,7 +20,8 @@ COMMANDS = {  # one line each, so that --help need not import the command
     "run": "Run a benchmark suite over generators; can be killed and resumed.",
     "report": "Make the report page and tables from the results of runs and scores.",
     "data": "List and fetch the corpora.",
-    "generators": "List and check the generators, and sample from them.",
+    "generators": "List, check and train the generators, and sample from them.",
+    "study": "Make, serve and analyse listening studies.",
 }
 
 

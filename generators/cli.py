@@ -46,10 +46,14 @@ def list_generators() -> None:
 
 
 def _row(entry: EntryPoint) -> tuple[str, str, str, str]:
+    from generators.models.weights import zoo
+
     try:
         factory = entry.load()
         parameters = parameters_of(factory)
         needed = [p.name for p in parameters.values() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+        if "weights" in parameters and not needed and f"{entry.name}-{parameters['weights'].default}" not in zoo():
+            needed = ["weights: evalkit generators train makes some"]
         can = ", ".join(capabilities(factory if needed else factory()))
         representation = str(parameters["representation"].default) if "representation" in parameters else "-"
         return entry.name, origin(entry), representation, can + "".join(f" (needs {key})" for key in needed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import math
 import os
 import shutil
@@ -131,6 +132,34 @@ def nottingham() -> Callable[[str], Iterator[tuple[str, bytes]]]:
                     yield member.name, tar.extractfile(member).read()
 
     return files
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The folder of a model's tiny preset with the weights that it is drawn with, made once."""
+
+    @functools.cache
+    def make(model: str) -> str:
+        from generators.models.weights import save_weights
+        from generators.training import trainable
+        from generators.training.loop import begin
+        from generators.training.recipe import find_recipe
+        from generators.training.session import network_of
+
+        folder = tmp_path_factory.mktemp(model)
+        recipe, learner = find_recipe(model, "tiny"), trainable(model)
+        network = begin(learner, recipe, lambda: network_of(model, recipe), 0, "cpu").network
+        for name, weights in network.named_parameters():
+            if "head" in name and "decoder" in name:
+                weights.data.mul_(30)  # or all tokens would be equally likely, and no temperature would show
+        card = {
+            "model": model, "network": recipe.network, "representation": learner.representation,
+            "pitch_range": list(recipe.pitch_range), "parameters": sum(p.numel() for p in network.parameters()),
+        }  # fmt: skip
+        save_weights(network.state_dict(), card, folder / "weights.safetensors")
+        return str(folder)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from evalkit.registry import generator_names, load_generator
 from generators.adapters.shuffled_notes import shuffle_pitches
 from generators.adapters.windows import draw_windows, window_starts
 from generators.conformance import check_generator
+from generators.training import TRAINABLES
 
 # ------------------------------------------------------------------------------------------------ fixtures
 
@@ -85,7 +86,13 @@ def folder(tmp_path_factory):
 # ------------------------------------------------------------------------- rules for all registered generators
 
 STEPS = 64
-SETTINGS = {"midi-folder": {"folder": "FOLDER"}}  # what a generator cannot do without
+SETTINGS = {  # what a generator cannot do without, or would take long with
+    "midi-folder": {"folder": "FOLDER"},
+    "checkpoint": {"weights": "decoder-only-2bar-melody"},
+    **{name: {"weights": name} for name in TRAINABLES},  # untrained: a rule is a rule whatever a network has learnt
+}
+SETTINGS["es-net"]["iterations"] = 40
+SETTINGS["coconet"] = {"gibbs_steps": 4}  # batch normalisation makes the untrained one draw alike at all temperatures
 
 EVERY = [(name, {}) for name in sorted(generator_names())]
 EVERY += [(name, {"representation": "pianoroll"}) for name in ("corpus", "shuffled-notes", "uniform")]
@@ -94,11 +101,13 @@ every = pytest.mark.parametrize("make", EVERY, ids=lambda p: "-".join([p[0], *p[
 
 
 @pytest.fixture
-def make(request, folder):
+def make(request, folder, untrained):
     """Makes the same generator as often as called."""
     name, settings = request.param
     settings = SETTINGS.get(name, {}) | settings
     settings = {key: str(folder) if value == "FOLDER" else value for key, value in settings.items()}
+    if "weights" in settings:
+        settings["weights"] = untrained(settings["weights"])
     return lambda: load_generator({"generator": name, **settings}, corpus="toy")
 
 
@@ -123,6 +132,8 @@ def test_samples_are_written_in_the_representation_as_it_would_write_them(make):
     with make() as generator:
         if not isinstance(generator, Samples):
             pytest.skip("does not sample")
+        if generator.info.name in TRAINABLES:
+            pytest.skip("a network may say what says nothing, such as a note-off where nothing sounds")
         representation = REPRESENTATIONS[generator.info.representation]
         for array in generator.sample(4, steps=STEPS, seed=2):
             piece = representation.decode(array, "sample")

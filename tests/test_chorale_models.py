@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,9 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from evalkit.datasets.corpus import load_corpus
 from evalkit.errors import UserError
-from evalkit.metrics.edit_likelihood import edit_log_likelihood
+from evalkit.metrics.edit_likelihood import edit_log_likelihood, edit_log_likelihoods
+from evalkit.music import pianoroll, satb
 from evalkit.music.satb import SILENCE
+from generators.adapters.uniform import Uniform
 from generators.models.coconet import Coconet, masked_share, one_hot
 from generators.models.coconet_network import CoconetNetwork
 from generators.models.draws import draw, race_times
@@ -22,30 +26,10 @@ from generators.models.edits import NO_CELL, net_change_rate, sample_edits
 from generators.models.es_net import EsNet
 from generators.models.orderless_nade import OrderlessNade
 from generators.models.unet import UNet
-from generators.models.weights import save_weights
-from generators.training import trainable
-from generators.training.loop import begin
 from generators.training.recipe import Recipe, find_recipe
 from generators.training.session import network_of
 
 MELODY = (72, 74, 76, 77, 79, 77, 76, 74)
-
-
-@pytest.fixture(scope="module")
-def untrained(tmp_path_factory: pytest.TempPathFactory):
-    """Weights of the tiny preset as they are drawn before training, with running statistics of a few forward passes."""
-
-    def make(model: str) -> str:
-        folder = tmp_path_factory.mktemp(model)
-        recipe = find_recipe(model, "tiny")
-        network = begin(trainable(model), recipe, lambda: network_of(model, recipe), 0, "cpu").network
-        representation = trainable(model).representation
-        card = {"model": model, "network": recipe.network, "representation": representation,
-                "pitch_range": [36, 81], "parameters": sum(p.numel() for p in network.parameters())}  # fmt: skip
-        save_weights(network.state_dict(), card, folder / "weights.safetensors")
-        return str(folder)
-
-    return make
 
 
 def melody_prompt(steps: int = 32) -> tuple[np.ndarray, np.ndarray]:
@@ -201,13 +185,8 @@ def test_es_net_keeps_its_caps(untrained, seed: int, additions: int, removals: f
     assert np.array_equal(replayed, made)
 
 
-CACHE: dict[tuple, EsNet] = {}
-
-
 def _es_net(untrained, **settings) -> EsNet:
-    if "weights" not in CACHE:
-        CACHE["weights"] = untrained("es-net")
-    generator = EsNet(CACHE["weights"], **settings)
+    generator = EsNet(untrained("es-net"), **settings)
     generator.load()
     return generator
 
@@ -239,6 +218,79 @@ def test_gathered_cells_are_those_of_the_whole_answer(untrained):
     whole, some = generator.edit_log_probs(rolls), generator.edit_log_probs(rolls, cells)
     expected = np.take_along_axis(whole.reshape(3, -1), cells[..., 0] * 128 + cells[..., 1], axis=1)
     np.testing.assert_allclose(some, expected, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------- what the small weights have learnt
+
+
+@pytest.fixture(scope="module")
+def held_out() -> np.ndarray:
+    """(n, 128, 128): eight bars of held-out chorales, which the weights have not seen."""
+    if "EVALKIT_DATA_MIRROR" not in os.environ:
+        pytest.skip("needs the JSB chorales: set EVALKIT_DATA_MIRROR")
+    rolls = [pianoroll.encode(piece)[:128] for piece in load_corpus("jsb").pieces("test")]
+    return np.stack([roll for roll in rolls if len(roll) == 128][:16])
+
+
+def test_toggling_removes_planted_wrong_notes_rather_than_right_ones(held_out: np.ndarray):
+    rng = np.random.default_rng(0)
+    planted = np.zeros_like(held_out)
+    for roll, wrong in zip(held_out, planted, strict=True):
+        sounding = roll | np.roll(roll, 1, axis=1) | np.roll(roll, -1, axis=1)
+        cells = np.argwhere(~sounding[:, 40:76]) + np.array([0, 40])
+        step, pitch = cells[rng.choice(len(cells), 40, replace=False)].T
+        wrong[step, pitch] = True
+    spoilt = held_out | planted
+    made = np.stack(EsNet(iterations=120).complete(list(spoilt), list(~spoilt), seed=1))
+    wrong_gone = (planted & ~made).sum() / planted.sum()
+    right_gone = (held_out & ~made).sum() / held_out.sum()
+    assert wrong_gone > 0.5
+    assert right_gone < 0.1
+    assert (planted & ~made).sum() > (held_out & ~made).sum(), "more of them in number too, though they are far fewer"
+
+
+def test_editing_settles(held_out: np.ndarray):
+    prompts = [_melody_of(roll) for roll in held_out[:6]]
+    told = EsNet(iterations=1200).complete_and_tell(prompts, [~roll for roll in prompts], seed=0)
+    flat = np.stack([np.where(e[:, 0] < 0, NO_CELL, e[:, 0].astype(int) * 128 + e[:, 1]) for e in told.edits])
+    rate = net_change_rate(flat, 200).mean(axis=0)
+    assert rate[0] > 0.7, "at first nearly every edit lasts"
+    assert rate[-1] < 0.5 * rate[0], "in the end edits undo each other"
+    polyphony = np.stack(told.rolls).sum(axis=2).mean()
+    assert 3 < polyphony < 5
+
+
+def _melody_of(roll: np.ndarray) -> np.ndarray:
+    top = np.zeros_like(roll)
+    has = roll.any(axis=1)
+    top[np.flatnonzero(has), 127 - roll[has, ::-1].argmax(axis=1)] = True
+    return top
+
+
+@pytest.mark.parametrize("generator", [EsNet, OrderlessNade], ids=lambda g: g.model)
+def test_missing_notes_are_put_back_far_better_than_by_chance(generator, held_out: np.ndarray):
+    rng = np.random.default_rng(0)
+    sources = held_out[:6].copy()
+    for roll in sources:
+        step, pitch = np.argwhere(roll)[rng.choice(roll.sum(), 6, replace=False)].T
+        roll[step, pitch] = False
+    values = [v.value for v in edit_log_likelihoods(generator(), list(sources), list(held_out[:6]))]
+    uniform = edit_log_likelihood(Uniform("pianoroll"), sources[0], held_out[0]).value
+    assert np.mean(values) > uniform + 4  # nats per edit; 0 is perfect
+
+
+def test_coconet_finds_the_missing_voice(held_out: np.ndarray):
+    pieces = [satb.encode(p)[:64] for p in load_corpus("jsb-satb").pieces("test")[:12]]
+    voices = np.stack(pieces)
+    mask = np.zeros(voices.shape, np.bool_)
+    mask[:, :, 2] = True
+    cells = np.stack([np.column_stack([np.arange(64), np.full(64, 2)])] * len(voices))
+    scores = Coconet().masked_log_probs(voices, mask, cells)
+    truth = voices[:, :, 2]
+    sung = truth != SILENCE
+    found = np.take_along_axis(scores, (truth + 1).astype(np.int64)[..., None], axis=2)[..., 0]
+    assert -found[sung].mean() < 1.3  # nats per cell; 46 equally likely pitches would cost 3.8
+    assert (scores.argmax(axis=2) - 1 == truth)[sung].mean() > 0.6
 
 
 # --------------------------------------------------------------------------------------------- Orderless NADE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 from evalkit.errors import UserError
 from generators.models.trained import Trained
@@ -10,7 +11,7 @@ from generators.models.weights import find_weights, read_card
 from generators.training import TRAINABLES, trainable
 
 
-def checkpoint(weights: str) -> Trained:
+def checkpoint(weights: str) -> Trained[Any]:
     """The generator that a card names. ``weights``: a ``.safetensors`` or ``.pt`` file, or a folder from training."""
     path = find_weights("checkpoint", weights)
     model = read_card(path)["model"]

@@ -97,6 +97,16 @@ class OfWindows(Trained[MusicVae]):
         return self.indices(np.asarray(tokens).reshape(len(tokens), -1, columns))
 
     @torch.inference_mode()
+    def decode_predictions(self, z: NDArray[np.float64], tokens: NDArray[np.integer]) -> NDArray[np.int64]:
+        """``(B, T)``: the likeliest token at each place, given z (without columns, where there is none) and the truth."""
+        indices, points = self.line_indices(tokens), self.tensor(np.asarray(z, np.float32))
+        parts = []
+        for start in range(0, len(points), BATCH):
+            logits = self.network.decoder(points[start : start + BATCH], indices[start : start + BATCH])
+            parts.append(torch.stack([given.argmax(dim=2) for given in logits], dim=2).flatten(1).cpu().numpy())
+        return np.concatenate(parts)
+
+    @torch.inference_mode()
     def _log_probs_of(self, z: Tensor, tokens: Tensor) -> NDArray[np.float64]:
         """Log-probabilities ``(B, T * C)`` of the true tokens given z and the true ones before."""
         logits = self.network.decoder(z, tokens)
@@ -129,16 +139,6 @@ class AutoEncoder(OfWindows):
             self._log_probs_of(points[start : start + BATCH], indices[start : start + BATCH])
             for start in range(0, len(points), BATCH)
         ]
-        return np.concatenate(parts)
-
-    @torch.inference_mode()
-    def decode_predictions(self, z: NDArray[np.float64], tokens: NDArray[np.integer]) -> NDArray[np.int64]:
-        """``(B, T)``: the likeliest token at each place, given z and the true tokens before it."""
-        indices, points = self.line_indices(tokens), self.tensor(np.asarray(z, np.float32))
-        parts = []
-        for start in range(0, len(points), BATCH):
-            logits = self.network.decoder(points[start : start + BATCH], indices[start : start + BATCH])
-            parts.append(torch.stack([given.argmax(dim=2) for given in logits], dim=2).flatten(1).cpu().numpy())
         return np.concatenate(parts)
 
 
