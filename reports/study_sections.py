@@ -23,6 +23,7 @@ CAPTIONS = {
 }
 
 
+MOST_DESCRIBED = 4  # systems behind the first of which each has a sentence of its own
 RULES = {  # of screening, in words
     "catch_failed": "failed {:.0%} of the catch trials at most",
     "heard": "heard {:.0%} of the excerpts at least (median)",
@@ -208,6 +209,8 @@ def answer(found: Found, level: float) -> list[str]:
         level_with = [system for system in others if system not in ahead]
         behind = f", and clearly {word} than {listed(_in(order, ahead))}" if ahead else ""
         sentences.append(f"{first} is ahead, but not shown to differ from {listed(level_with)}{behind}.")
+    if len(others) > MOST_DESCRIBED:
+        return [*sentences, "The letters in the table say which of the others differ."]
     for system in others:
         if system in beaten:
             sentences.append(f"{system} is clearly {word} than {listed(_in(order, beaten[system]))}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,10 @@ import pytest
 from evalkit.music import audio
 from reports.page import write_report
 from reports.records import read_records
+from reports.studies import read_studies
+from studies.analysis.summary import analyse
+from studies.collected import from_csv
+from studies.findings import document, write
 
 pytestmark = pytest.mark.browser
 SCREEN, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -41,8 +46,22 @@ def browser() -> Iterator[object]:
 def page_file(write_run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report")
     runs = [write_run(out / "one", bars=4), write_run(out / "two", seed=1, reference="jsb:test", bars=2)]
-    write_report(read_records(runs), out, "evalkit report one two --out .")
+    studies = read_studies([_study(out / "study-analysis")])
+    write_report(read_records(runs), out, "evalkit report one two study-analysis --out .", studies)
     return out / "index.html"
+
+
+def _study(folder: Path) -> Path:
+    """The analysis of a hundred simulated votes, about a system with a long name among others."""
+    folder.mkdir()
+    pairs = list(combinations(("real", "a_very_long_name_of_a_system_without_any_space_in_it", "<b>ngram</b>"), 2))
+    rows = [(*pairs[i % 3][:: 1 if i % 2 else -1], ("left", "right", "left", "tie")[i % 4]) for i in range(100)]
+    lines = [f"{left},{right},{outcome},p{i // 9},i{i % 5},true" for i, (left, right, outcome) in enumerate(rows)]
+    table = folder / "answers_fits.csv"
+    table.write_text("\n".join(["left,right,outcome,listener,item,simulated", *lines]), encoding="utf-8")
+    collected = from_csv(table)
+    write(folder, document(collected, analyse(collected.plan, collected.tables, resamples=50), "blind"))
+    return folder
 
 
 @pytest.fixture(params=[(SCREEN, "light"), (PHONE, "dark")], ids=["screen", "phone"])
@@ -94,6 +113,14 @@ def test_text_is_readable_against_its_background(page) -> None:
     background, *inks = (_luminance(colour) for colour in colours)
     for ink in inks:
         assert (max(ink, background) + 0.05) / (min(ink, background) + 0.05) >= 4.5
+
+
+def test_simulated_listeners_and_blind_analysis_are_announced_first(page) -> None:
+    heads = page.evaluate("[...document.querySelectorAll('#study > *')].slice(0, 3).map((e) => e.innerText)")
+    assert heads[0].startswith("Listening study")
+    assert heads[1].startswith("SIMULATED LISTENERS")
+    assert heads[2].startswith("Blind analysis")
+    assert page.title().count("SIMULATED") == 1
 
 
 def test_every_picture_and_player_has_a_name(page) -> None:

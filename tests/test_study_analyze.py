@@ -255,6 +255,13 @@ def test_answers_in_words() -> None:
     ]
 
 
+def test_many_systems_are_not_described_one_by_one() -> None:
+    values = {f"s{i}": float(i) for i in range(6)}
+    first, last = answer(found(values, [("s5", f"s{i}") for i in range(5)] + [("s4", "s0")]), 0.05)
+    assert first == "s5 is clearly more often preferred than s4, s3, s2, s1 and s0."
+    assert "letters" in last
+
+
 def test_one_listener_says_nothing_about_others(tmp_path: Path) -> None:
     file = write_votes(tmp_path / "v.csv", davidson_votes())
     file.write_text(re.sub(r",p\d+,", ",p0,", file.read_text()))
