@@ -205,7 +205,7 @@ def get(url: str, body: bytes | None = None) -> tuple[int, dict[str, str], bytes
     "path",
     ["_stcore/metrics", "_stcore/agent/openapi.json", "_stcore/agent/interact", "organiser/_stcore/metrics",
      "media/x.wav", "_stcore/upload_file/a/b", "component/x", "app/static/x", "stim/AAAA",
-     "sound/99999", "sound/x", "export/1-2"],
+     "anything", "_stcore/bidi-components/x", "sound/99999", "sound/x", "export/1-2"],
 )  # fmt: skip
 def test_what_is_closed(site, path: str) -> None:
     status, headers, body = get(site[0] + path)

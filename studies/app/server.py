@@ -7,8 +7,8 @@
     GET  /sound/{name}  the volume sound, and the sounds of a participant's headphone check
     POST /event         what the player reports; answers what has been heard so far
 
-Streamlit's metrics, agent and upload routes, its media files and its old components answer 404. Nothing is logged that
-names a participant: there is no access log.
+Everything else but Streamlit's own files, health and websocket answers 404: its metrics, agent and upload routes, its
+media files, its other components. Nothing is logged that names a participant: there is no access log.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from studies.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
 SCRIPT = Path(__file__).with_name("main.py")
-CLOSED = re.compile(
-    r"(.*/)?_stcore/(metrics|agent|upload_file|script-health-check)(/.*)?"  # Streamlit serves them below a page, too
-    r"|/(media|component|auth|oauth2callback|app/static)(/.*)?"
+OPEN = re.compile(
+    r"/(organiser|event|favicon\.png|manifest\.json)?|/(stim|sound|export)/[^/]+|/static/.+"
+    r"|(/organiser)?/_stcore/(health|host-config)"  # Streamlit looks for itself below a page, too
 )
 LARGEST_REPORT = 256 * 1024  # bytes of one POST
 STATUS = {
@@ -127,6 +127,8 @@ def make_app(opened: OpenStudy, password_hash: str | None = None) -> st.App:
     ]
     if password_hash:
         routes += [Route("/organiser", page, methods=["GET"]), Route("/export/{token}", records, methods=["GET"])]
+    else:
+        routes += [Route(path, nothing) for path in ("/organiser", "/export/{token}")]
     return st.App(SCRIPT, routes=routes, middleware=[Middleware(Guard)], on_script_error=_broken)
 
 
@@ -227,6 +229,11 @@ def records(request: Request) -> Response:
     return Response(export_archive(opened), media_type="application/zip", headers=headers)
 
 
+def nothing(request: Request) -> Response:
+    """What Streamlit would answer with its page."""
+    return Response(status_code=404)
+
+
 def _refusal(error: Refused | StoreUnavailable) -> Response:
     if isinstance(error, StoreUnavailable):
         return JSONResponse({"code": "unavailable", "message": str(error)}, status_code=503)
@@ -254,7 +261,7 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        if CLOSED.fullmatch(scope["path"]):
-            await Response(status_code=404)(scope, receive, guarded)
-        else:
+        if OPEN.fullmatch(scope["path"]):
             await self.app(scope, receive, guarded)
+        else:
+            await Response(status_code=404)(scope, receive, guarded)
