@@ -18,7 +18,7 @@ from evalkit.errors import UserError
 COMMANDS = {  # one line each, so that --help need not import the command
     "score": "Compare folders of MIDI (or corpora) with a reference.",
     "run": "Run a benchmark suite over generators; can be killed and resumed.",
-    "report": "Make the report page and tables from the results of runs and scores.",
+    "report": "Make the report page and tables of runs, scores and listening studies.",
     "data": "List and fetch the corpora.",
     "generators": "List, check and train the generators, and sample from them.",
     "study": "Make, serve and analyse listening studies.",

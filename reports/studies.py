@@ -12,7 +12,7 @@ from reports.records import read_json_object
 from studies.analysis.summary import Findings, StudyFindings
 from studies.findings import FILE, KIND, SCHEMA
 
-NAMES = ("system", "left", "right")  # whose values are names, even where one is called "inf"
+NAMES = ("system", "left", "right", "listener")  # whose values are names, even where one is called "inf"
 NEEDED = {"study", "source", "simulated", "blinding", "registration", "provenance", "findings"}
 ABOUT = {"name", "title", "design", "systems", "questions", "participants"}
 

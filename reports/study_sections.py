@@ -12,6 +12,7 @@ from reports.formatting import interval_decimals, listed
 from reports.listening import slug
 from reports.significance import letters
 from reports.studies import StudyRecord
+from studies.findings import OURS
 
 Found = Mapping[str, Any]
 CAPTIONS = {
@@ -89,7 +90,7 @@ def _section(record: StudyRecord) -> StudySection:
     asked = {question["name"]: question for question in record.about["questions"]}
     found = record.findings["questions"]
     questions = [_question(record, asked[name], looks, bool(excluded)) for name, looks in found.items()]
-    tables = sorted(file.name for file in (record.path / "tables").glob("*.csv"))
+    tables = sorted(file.name for file in (record.path / "tables").glob("*.csv") if file.stem in OURS)
     kept = len(screening["kept"]) if screening else 0
     limits = record.findings["plan"]["rules"]
     rules = [words.format(limits[rule]) for rule, words in RULES.items() if limits[rule] is not None]

@@ -392,6 +392,17 @@ def test_broken_analyses_are_one_sentence(votes: Path, tmp_path: Path, change, s
         read_studies([tmp_path])
 
 
+def test_other_files_beside_the_tables_stay_and_are_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    for name in ("mine", "rank_histogram"):
+        (tmp_path / "tables" / f"{name}.csv").write_text("a,b\n")
+    run(write_votes(tmp_path / "v.csv", davidson_votes()), "--out", tmp_path)
+    left = {file.stem for file in (tmp_path / "tables").glob("*.csv")}
+    assert "mine" in left
+    assert "rank_histogram" not in left  # of an earlier analysis
+    assert "mine.csv" not in (tmp_path / "index.html").read_text()
+
+
 def test_a_run_and_a_study_on_one_page(votes: Path, write_run, tmp_path: Path) -> None:
     (tmp_path / "study").mkdir()
     document = json.loads((votes / "analysis.json").read_text())
