@@ -77,7 +77,7 @@ def collect(source: Path, database: str | None, simulated: bool, points: int | N
     from studies.cli import opened_before
     from studies.collected import ANSWERS, from_csv, from_export, from_store
 
-    if source.is_file() and source.suffix.lower() == ".csv":
+    if source.suffix.lower() == ".csv" and not source.is_dir():
         return from_csv(source, points=points)
     if points is not None:
         raise UserError("study analyze: --points belongs to a CSV file; the points of a study stand in its study.yaml")
