@@ -79,15 +79,15 @@ def win_probabilities(found: Found, name: str, simulated: bool) -> Drawing | Non
     if not pairs:
         return None
     chances = [(a, b, found["win_probabilities"][a][b], found["win_intervals"][a][b]) for a, b in pairs]
-    names = short_names([row["system"] for row in found["estimates"]], 17)
+    names = short_names([row["system"] for row in found["estimates"]], 15)
     style = Look(INK, "o", "-")
-    with canvas(NARROW, 1.1 + 0.22 * len(chances)) as (figure, axes):
+    with canvas(NARROW, 1.25 + 0.22 * len(chances)) as (figure, axes):
         for height, (_, _, p, ci95) in enumerate(reversed(chances)):
             _point(axes, height, _percent(p), [_percent(end) for end in ci95], style)
         _systems(axes, [f"{names[a]} over {names[b]}" for a, b, *_ in chances])
         axes.axvline(50, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
         axes.set_xlim(0, 100)
-        axes.set_xlabel("Probability of being preferred (%)")
+        axes.set_xlabel("Probability of\nbeing preferred (%)")
         title = _title(found, "win probabilities")
         words = "; ".join(f"{a} over {b} {_text(p)}" for a, b, p, _ in chances)
         return _done(figure, name, title, f"{title} with 95 % intervals: {words}.", simulated)
