@@ -12,7 +12,7 @@ JOBS ?= 2
 demo: $(VENV)/.demo system-audio
 	$(BIN)/evalkit generators sample ngram --n 60 --bars 8 --seed 1 --out demo-report/midi-folder
 	$(BIN)/evalkit run demo --out demo-report/run --workers $(JOBS) \
-		--generators "held-out Bach,ngram,shuffled-notes,uniform,copycat,demo-report/midi-folder"
+		--generators "held-out Bach,es-net,coconet,ngram,shuffled-notes,uniform,copycat,demo-report/midi-folder"
 	$(BIN)/evalkit report demo-report/run --out demo-report
 	@echo "open demo-report/index.html"
 

@@ -32,9 +32,11 @@ RELEASE_S = 10.0  # what a worker may take to release its generator and leave
 
 # One thread per worker: workers are the parallelism, and sums split over threads differ in their last bits.
 # A fixed hash seed: a generator that walks over a set gives the same pieces in every process.
+# glibc's allocator gives large arrays back to the system at once; keeping them makes a network's passes a third faster.
 WORKER_ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    **dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), str(2**30)),
 }
 
 

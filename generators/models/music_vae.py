@@ -98,7 +98,7 @@ class OfWindows(Trained[MusicVae]):
 
     @torch.inference_mode()
     def decode_predictions(self, z: NDArray[np.float64], tokens: NDArray[np.integer]) -> NDArray[np.int64]:
-        """``(B, T)``: the likeliest token at each place, given z (0 columns for a mere decoder) and the truth before."""
+        """``(B, T)``: the likeliest token at each place, given z (0 columns: the decoder alone) and the truth."""
         indices, points = self.line_indices(tokens), self.tensor(np.asarray(z, np.float32))
         parts = []
         for start in range(0, len(points), BATCH):
