@@ -283,7 +283,7 @@ def test_data_without_examples_is_named(tmp_path: Path):
     voices = np.full((16, 4), 60, np.int16)
     for i in range(3):
         write_midi(satb.decode(voices, "short"), tmp_path / f"{i}.mid")
-    with pytest.raises(UserError, match="no window of 2 bars in the training pieces"):
+    with pytest.raises(UserError, match="the training pieces have no window of 2 bars"):
         read_material("es-net", tiny("es-net"), str(tmp_path))
 
 
