@@ -23,7 +23,7 @@ from evalkit.errors import UserError
 from evalkit.music import satb
 from evalkit.music.midi import write_midi
 from evalkit.registry import load_generator
-from generators.models.weights import checksum, load_weights, read_card, rounded
+from generators.models.weights import checksum, load_weights, read_card, rounded, zoo
 from generators.training import edit_pairs, masked_voices, trainable
 from generators.training.loop import Diverged, begin, learning_rate, train
 from generators.training.recipe import Recipe, find_recipe, presets
@@ -372,3 +372,21 @@ def test_rounding_keeps_vectors_and_counters(trained: Path):
 @pytest.mark.parametrize("model", MODELS)
 def test_presets_are_complete(model: str):
     assert list(presets(model)) == ["tiny", "small", "paper"]
+
+
+@pytest.mark.parametrize("name", sorted(zoo()))
+def test_packaged_weights_are_small_and_say_where_they_come_from(name: str):
+    path = zoo()[name]
+    card = read_card(path)
+    assert path.stat().st_size <= 3_000_000
+    assert checksum(path) == card["weights_sha256"]
+    assert name == f"{card['model']}-{card['preset']}"
+    assert ":test" not in card["training"]["data"]
+    recipe = find_recipe(card["model"], card["preset"])
+    assert card["network"] == recipe.network, "the command of the card would make another network"
+    assert card["training"]["steps"] == recipe.steps
+    load_weights(network_of(card["model"], recipe), path)
+
+
+def test_all_packaged_weights_together_stay_small():
+    assert sum(path.stat().st_size for path in zoo().values()) <= 15_000_000
