@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -25,26 +23,6 @@ DESIGNS = ("choice", "likert", "ranking", "rating")
 PASSWORD = "open sesame"
 PATIENCE = 30_000  # ms; the machine may be busy
 SECRETS = ("zarquon", "blorptron", "quuxnade", "kumquat", "rendered", ".flac", "midi/")
-
-
-def chromium_path() -> str | None:
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = chromium_path()
-    if path is None:
-        missing = "Chromium is not installed (Debian: apt-get install chromium)"
-        if os.environ.get("EVALKIT_REQUIRE_BROWSER") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
 
 
 class Site:

@@ -11,6 +11,7 @@ followed, except that
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -49,16 +50,17 @@ class EditsRolls(Trained[UNet]):
     def build(network: Mapping[str, Any]) -> UNet:
         return UNet(**network)
 
+    @abstractmethod
     def allowed(self, given: Tensor, fill: Tensor, steps: int) -> Allowed:
         """Which cells may be toggled, for rolls that began as ``given`` with ``fill`` to be filled, (B, N) each."""
-        raise NotImplementedError
 
+    @abstractmethod
     def iterations_for(self, steps: int) -> int:
-        raise NotImplementedError
+        """How many cells are toggled in rolls of so many steps."""
 
+    @abstractmethod
     def may_propose(self, present: Tensor) -> Tensor:
         """Which cells of rolls ``(B, N)`` are edits at all; the softmax is over these."""
-        raise NotImplementedError
 
     def sample(self, n: int, *, steps: int, seed: int, temperature: float = 1.0) -> list[NDArray[np.bool_]]:
         """``n`` rolls ``(steps, 128)``, edited out of silence."""
