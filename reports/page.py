@@ -15,7 +15,7 @@ from evalkit.errors import UserError
 from evalkit.results import PROMPT, REFERENCE, write_atomically
 from reports import figures
 from reports.catalogue import DIRECTION_ARROWS, DIRECTION_WORDS, Description, describe, plain
-from reports.claims import JUDGED, Judgement, judge_claims, summary
+from reports.claims import Judgement, judge_claims, summary
 from reports.comparison import Table, split, tables
 from reports.drawing import Drawing, Look, inline, looks
 from reports.formatting import interval, interval_decimals, listed, minus, number, pvalue
@@ -28,6 +28,7 @@ from reports.studies import StudyRecord
 from reports.study_sections import StudySection, study_sections
 from reports.study_tables import study_tex
 from reports.tables import tex, tidy_csv
+from reports.verdicts import JUDGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,13 @@ def write_report(records: Sequence[Record], out: Path, command: str, studies: Se
     look = looks(systems)
     sections = [_section(table, index, look) for index, table in enumerate(made)]
     drawn = plates(records, look)
-    judgements = judge_claims(records) if records else []
-    heard = study_sections(studies)
+    judgements = _of_interest(judge_claims(records, studies=studies), bool(records))
+    heard = study_sections(studies, records)
     try:
         downloads = _copy_results(records, out)
         groups, notes = sample_groups(records, out)
         drawings = [plate.drawing for plate in drawn] + [d for s in sections for d in s.drawings]
-        drawings += [drawing for study in heard for q in study.questions for drawing, _ in q.plates]
+        drawings += [drawing for study in heard for drawing in study.drawings]
         for drawing in drawings:
             write_atomically(out / "figures" / f"{drawing.name}.pdf", drawing.pdf)
             write_atomically(out / "figures" / f"{drawing.name}.svg", drawing.svg)
@@ -171,6 +172,11 @@ def copying(table: Table) -> list[str]:
 
 def _detail(variant: str) -> str:
     return "" if variant == "correct" else f" ({plain(variant)})"
+
+
+def _of_interest(judgements: list[Judgement], measured: bool) -> list[Judgement]:
+    """On a page of listening studies alone, those claims that they were asked about."""
+    return judgements if measured else [j for j in judgements if j.label]
 
 
 def _by_claim(judgements: Iterable[Judgement]) -> list[list[Judgement]]:

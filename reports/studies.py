@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import UserError
 from reports.records import read_json_object
+from studies.analysis.preferences import preferences
 from studies.analysis.summary import Findings, StudyFindings
-from studies.findings import FILE, KIND, SCHEMA
+from studies.collected import read_csv
+from studies.findings import ANSWERS, FILE, KIND, SCHEMA
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NAMES = ("system", "left", "right", "listener")  # whose values are names, even where one is called "inf"
 NEEDED = {"study", "source", "simulated", "blinding", "registration", "provenance", "findings"}
@@ -30,6 +35,8 @@ class StudyRecord:
     registration: Mapping[str, Any]
     provenance: Mapping[str, Any]
     findings: Mapping[str, Any]
+    answers: Mapping[str, pd.DataFrame]  # question -> its ``preferences``, of listeners who were not screened out
+    excerpts: Mapping[str, Any] | None  # ``studies.measured``
 
 
 def is_study(folder: Path) -> bool:
@@ -65,7 +72,30 @@ def _read(folder: Path, label: str) -> StudyRecord:
         document["registration"],
         document["provenance"],
         _numbers(document["findings"]),
+        _answers(file, document),
+        _excerpts(file, document.get("excerpts")),
     )
+
+
+def _answers(file: Path, document: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Nothing of an analysis that an earlier version made."""
+    screening = document["findings"]["screening"]
+    out = {row["listener"] for row in screening["exclusions"]} if screening else set()
+    found = {}
+    for question in document["study"]["questions"]:
+        table = file.parent / ANSWERS / f"{question['name']}.csv"
+        if table.is_file():
+            rows = read_csv(table)
+            rows = rows[~rows["listener"].isin(out)] if "listener" in rows.columns else rows
+            found[str(question["name"])] = preferences(rows, question["kind"], question["points"])
+    return found
+
+
+def _excerpts(file: Path, found: Any) -> Mapping[str, Any] | None:
+    if found is not None:
+        _has(file, "excerpts.", found, {"bars", "values"})
+        _has(file, "excerpts.values.", found["values"], set())
+    return found
 
 
 def _has(file: Path, where: str, value: Any, keys: set[str]) -> None:

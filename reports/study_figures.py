@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reports.drawing import (
+    COLOURS,
     FAINT,
     INK,
     NARROW,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MOST_METRICS = 16  # in one figure; the tables have them all
 MOST_PAIRS = 28  # of eight systems; above it only those with the best
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
 SIMULATED = "SIMULATED LISTENERS"
@@ -155,12 +157,51 @@ def ratings(found: Found, look: Mapping[str, Look], name: str, simulated: bool) 
         return _done(figure, name, title, f"{title}, the shares of the points of the scale: {words}.", simulated, False)
 
 
+def agreements(
+    by_system: Sequence[Any], by_excerpt: Sequence[Any], question: str, name: str, simulated: bool
+) -> Drawing:
+    """Share of comparisons won by what each metric calls better, by system and, where there are any, by excerpt."""
+    shown = [*by_system[:MOST_METRICS]]
+    of_excerpts = {(row.label, row.column): row for row in by_excerpt}
+    shown += [row for row in by_excerpt if (row.label, row.column) not in {(r.label, r.column) for r in shown}]
+    shown = shown[:MOST_METRICS]
+    titles = [_metric_title(row) for row in shown]
+    names = short_names(titles, 26)
+    styles = {"by system": Look(COLOURS[0], "o", "-"), "by excerpt": Look(COLOURS[1], "s", "-")}
+    both = [("by system", {(row.label, row.column): row for row in by_system}), ("by excerpt", of_excerpts)]
+    with canvas(NARROW, 1.35 + 0.32 * len(shown)) as (figure, axes):
+        for kind, known in both:
+            if not known:
+                continue
+            shift = (0.16 if kind == "by system" else -0.16) * bool(of_excerpts)
+            for height, row in enumerate(reversed(shown)):
+                found = known.get((row.label, row.column))
+                if found is not None:
+                    ends = [_percent(end) for end in found.found.share_ci95]
+                    _point(axes, height + shift, _percent(found.found.share), ends, styles[kind])
+            axes.plot([], [], color=styles[kind].colour, marker=styles[kind].marker, markersize=4, label=kind)
+        _systems(axes, [names[title] for title in titles])
+        axes.axvline(50, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("Comparisons won by what the metric\ncalls better (%; 95 % intervals over listeners)")
+        figure.legend(loc="outside lower left", ncols=2, frameon=False)
+        title = f"{_capital(question)}: metrics and preference"
+        words = "; ".join(f"{title} {_text(row.found.share)}" for title, row in zip(titles, shown, strict=True))
+        return _done(figure, name, title, f"{title}, share won by what the metric calls better: {words}.", simulated)
+
+
+def _metric_title(row: Any) -> str:
+    column = row.column
+    details = [d for d in (column.variant if column.variant != "correct" else "", column.qualifier, row.label) if d]
+    return f"{column.title} ({', '.join(details)})" if details else column.title
+
+
 def ranked(found: Found) -> list[Mapping[str, Any]]:
     """Estimates, the highest first; undefined ones last."""
     return sorted(found["estimates"], key=lambda row: -row["value"] if row["value"] is not None else math.inf)
 
 
-def _point(axes: Axes, height: int, value: float | None, ci95: Any, style: Look) -> None:
+def _point(axes: Axes, height: float, value: float | None, ci95: Any, style: Look) -> None:
     if value is None or not math.isfinite(value):
         axes.annotate("undefined", (0.98, height), xycoords=("axes fraction", "data"), ha="right", va="center",
                       fontsize=7)  # fmt: skip

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports import study_figures as figures
+from reports.agreement import StudyAgreement, study_agreement
 from reports.drawing import Drawing, looks
 from reports.formatting import interval_decimals, listed
 from reports.listening import slug
+from reports.records import Record
 from reports.significance import letters
 from reports.studies import StudyRecord
 from studies.findings import OURS
@@ -77,14 +79,22 @@ class StudySection:
     questions: list[QuestionSection]
     registration: dict[str, Any]
     tables: list[str]  # names of CSV files
+    agreement: StudyAgreement | None  # with the metrics of the runs on the same page
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """All figures, as files beside the page."""
+        compared = self.agreement.questions if self.agreement else []
+        plates = [drawing for question in self.questions for drawing, _ in question.plates]
+        return plates + [question.drawing for question in compared if question.drawing]
 
 
-def study_sections(records: Sequence[StudyRecord]) -> list[StudySection]:
-    """One section for each study."""
-    return [_section(record) for record in records]
+def study_sections(studies: Sequence[StudyRecord], records: Sequence[Record] = ()) -> list[StudySection]:
+    """One section for each study, beside the runs that stand on the same page."""
+    return [_section(study, records) for study in studies]
 
 
-def _section(record: StudyRecord) -> StudySection:
+def _section(record: StudyRecord, runs: Sequence[Record]) -> StudySection:
     screening = record.findings["screening"]
     excluded = list(dict.fromkeys(row["listener"] for row in screening["exclusions"])) if screening else []
     asked = {question["name"]: question for question in record.about["questions"]}
@@ -95,8 +105,9 @@ def _section(record: StudyRecord) -> StudySection:
     limits = record.findings["plan"]["rules"]
     rules = [words.format(limits[rule]) for rule, words in RULES.items() if limits[rule] is not None]
     return StudySection(
-        record, str(record.about["title"]), excluded, kept, rules, questions, dict(record.registration), tables
-    )
+        record, str(record.about["title"]), excluded, kept, rules, questions, dict(record.registration), tables,
+        study_agreement(record, runs),
+    )  # fmt: skip
 
 
 def _question(

@@ -40,7 +40,7 @@ def analyze(
 ) -> None:
     """Analyse a study: its folder, an export's folder, or one table of answers.
 
-    Writes analysis.json, every table as CSV, the figures and index.html. What study.yaml declares under `analysis` is
+    Writes analysis.json, answers and tables as CSV, figures and index.html. What study.yaml declares under `analysis` is
     followed: reference, smallest difference, screening, properties of listeners.
 
     \b
@@ -64,7 +64,7 @@ def analyze(
         collected = blinded(collected)
     findings = analyse(collected.plan, collected.tables, seed=collected.seed)
     made = document(collected, findings, blinding)
-    write(out, made)
+    write(out, made, collected.tables)
     for line in sentences(collected, findings):
         click.echo(line)
     if blinding == "blind":

@@ -39,11 +39,13 @@ class Collected:
     registration: dict[str, Any]
     source: str
     seed: int = 0
+    excerpts: dict[str, Any] | None = None  # ``measured``
 
 
 def from_store(opened: OpenStudy, *, simulated: bool = False) -> Collected:
     """The answers in a study's database, of people or of simulated listeners; UserError if there are none."""
     from studies.export import make_tables, registration
+    from studies.measured import measured
 
     tables = make_tables(opened, simulated=simulated)
     if not len(tables["trials"]):
@@ -51,7 +53,8 @@ def from_store(opened: OpenStudy, *, simulated: bool = False) -> Collected:
         rest = "; simulated listeners have answered: add --simulated" if others and not simulated else ""
         raise UserError(f"{opened.study.name}: no {'simulated listener' if simulated else 'person'} has answered{rest}")
     registered = registration(opened) | {"study_file_unchanged": True}
-    return _collected(opened.study, tables, registered, "the study's database")
+    collected = _collected(opened.study, tables, registered, "the study's database")
+    return replace(collected, excerpts=measured(opened.study))
 
 
 def from_export(folder: Path) -> Collected:
@@ -129,7 +132,7 @@ def read_csv(file: Path) -> pd.DataFrame:
 def blinded(collected: Collected) -> Collected:
     """The same with codes for systems, the same codes each time, in an order that says nothing.
 
-    The reference goes, too: a strength of exactly 0 would name it.
+    The reference goes, too: a strength of exactly 0 would name it. So do the excerpts' values, as music has them.
     """
     systems = collected.about["systems"]
     key = str(collected.registration.get("registration_sha256") or collected.registration.get("table_sha256"))
@@ -138,7 +141,7 @@ def blinded(collected: Collected) -> Collected:
     codes = {system: f"system {i:0{width}}" for i, system in enumerate(order, 1)}
     tables = {name: _renamed(table, codes) for name, table in collected.tables.items()}
     about = collected.about | {"systems": sorted(codes.values())}
-    return replace(collected, plan=replace(collected.plan, reference=None), tables=tables, about=about)
+    return replace(collected, plan=replace(collected.plan, reference=None), tables=tables, about=about, excerpts=None)
 
 
 def _renamed(table: pd.DataFrame, codes: Mapping[str, str]) -> pd.DataFrame:

@@ -1,7 +1,9 @@
 """The folder of an analysis: ``analysis.json`` with all findings, and every table of it as CSV.
 
 {"schema": 1, "kind": "study analysis", "study": {...}, "simulated": ..., "blinding": ..., "registration": {...},
- "provenance": {...}, "findings": {...}}                       findings: studies.analysis.to_plain
+ "provenance": {...}, "findings": {...}, "excerpts": {...}}    findings: studies.analysis.to_plain; excerpts: measured
+
+``answers/QUESTION.csv`` holds what each question was answered with, by which a report sets metrics against preferences.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.bench.provenance import provenance
 from evalkit.errors import UserError
@@ -19,10 +21,15 @@ from evalkit.results import to_json, write_atomically
 from studies.analysis.summary import StudyFindings, to_plain
 from studies.collected import Collected
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 FILE = "analysis.json"
 KIND, SCHEMA = "study analysis", 1
 Blinding = Literal["none", "blind", "revealed"]  # revealed: it was blind before
+ANSWERS = "answers"
 LISTS = ("estimates", "contrasts", "published", "assumptions", "verdicts", "reliability", "power")
+ANSWER_COLUMNS = ("listener", "item", "left", "right", "system", "outcome", "rank", "rating")
 DESCRIPTIVE = ("wins", "ratings", "rank_histogram", "win_matrix", "tie_matrix")
 OURS = {*LISTS, *DESCRIPTIVE, "exclusions"}  # the names of all tables that there can be
 ENDS = ("low", "high")
@@ -41,13 +48,20 @@ def document(collected: Collected, findings: StudyFindings, blinding: Blinding) 
         "registration": collected.registration,
         "provenance": provenance(seed=collected.seed),
         "findings": to_plain(findings),
+        "excerpts": collected.excerpts,
     }
 
 
-def write(folder: Path, made: Mapping[str, Any]) -> None:
-    """Write the folder; tables of an earlier analysis that this one does not have go away."""
+def write(folder: Path, made: Mapping[str, Any], answers: Mapping[str, pd.DataFrame]) -> None:
+    """Write the folder; tables of an earlier analysis that this one does not have go away.
+
+    ``answers``: of each question, as they were analysed.
+    """
     tables = tidy(made["findings"])
     try:
+        for name in made["findings"]["questions"]:
+            kept = [column for column in ANSWER_COLUMNS if column in answers[name].columns]
+            write_atomically(folder / ANSWERS / f"{name}.csv", answers[name][kept].to_csv(index=False))
         for name, rows in tables.items():
             write_atomically(folder / "tables" / f"{name}.csv", _csv(rows))
         for name in OURS - tables.keys():

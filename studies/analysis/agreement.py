@@ -54,7 +54,7 @@ def metric_agreement(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Agreement:
-    """Agreement of a metric with a table ``left right outcome listener`` (and ``item``).
+    """Agreement of a metric with a table ``left right outcome listener`` (and ``item``, or ``left_item right_item``).
 
     ``values``: of systems, system -> value, or of samples, (system, item) -> value. ``direction``: "higher" or "lower"
     is better, or "closer" to ``reference`` is.
@@ -105,9 +105,10 @@ def _merit(value: float, direction: Direction, reference: float | None) -> float
 
 def _column(table: pd.DataFrame, side: str, merit: Mapping[Any, float]) -> Floats:
     if any(isinstance(key, tuple) for key in merit):
-        if "item" not in table.columns:
+        item = next((name for name in (f"{side}_item", "item") if name in table.columns), None)
+        if item is None:
             raise TableError("the table has no column 'item', but the metric's values are of (system, item)")
-        keys = zip(table[side], table["item"], strict=True)
+        keys = zip(table[side], table[item], strict=True)
         return np.array([merit.get(key, math.nan) for key in keys])
     return table[side].map(merit).to_numpy(np.float64)
 
