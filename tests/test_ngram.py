@@ -227,6 +227,34 @@ def test_the_order_limit_is_kenlms(tmp_path: Path) -> None:
         kenlm.Model(str(path))
 
 
+ODD_WORDS = [
+    "",
+    " ",
+    "a b",
+    "b\nc",
+    "\t",
+    "a\0b",
+    "<s>",
+    "a<s>",
+    "</s>",
+    "<unk>",
+    "<UNK>",
+    "\ud800",
+    "é",
+    "a\u2003b",
+    "z",
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(st.sampled_from([*"abc", *ODD_WORDS]), max_size=5), max_size=5))
+def test_whatever_kenlm_would_read_differently_is_one_unknown_word(sequences: list[list[str]]) -> None:
+    """White space, nothing at all, or kenlm's own marks: in one batch as for each sequence alone."""
+    model = train(lines(HAND_WORKED), 2, discount_fallback=True)
+    known = [[word if word in ("a", "b", "c", "</s>") else "<unk>" for word in sequence] for sequence in sequences]
+    assert model.costs(sequences).tolist() == [model.cost(sequence) for sequence in known]
+
+
 def test_a_text_is_not_a_sequence_of_words() -> None:
     with pytest.raises(TypeError, match="split it into words"):
         train(["a b c"], discount_fallback=True)

@@ -33,6 +33,7 @@ SPECIAL_WORDS = ("<unk>", "<s>", "</s>")
 MAX_ORDER = 6  # what kenlm's wheels are compiled for (KENLM_MAX_ORDER); a longer model could not be queried
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)  # lmplz --discount_fallback
 LOG10_ZERO = -99.0  # ARPA's way to write log10 0
+BATCH = 256  # sequences whose texts are looked through at once: they stay in the processor's cache
 
 
 class Level(NamedTuple):
@@ -67,7 +68,9 @@ class NGramModel:
 
     def costs(self, sequences: Iterable[Sequence[str]], eos: bool = False) -> NDArray[np.float64]:
         """``cost`` of each sequence, ``(sequences,)``."""
-        return self.costs_of_texts((self._text(sequence) for sequence in sequences), eos)
+        remaining = iter(sequences)
+        batches = iter(lambda: list(itertools.islice(remaining, BATCH)), [])
+        return self.costs_of_texts((text for batch in batches for text in self._texts(batch)), eos)
 
     def costs_of_texts(self, texts: Iterable[str | bytes], eos: bool = False) -> NDArray[np.float64]:
         """``costs`` of sequences that are written already, their words separated by spaces, ``(sequences,)``.
@@ -118,10 +121,10 @@ class NGramModel:
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name in self.__dataclass_fields__}
 
-    def _text(self, sequence: Sequence[str]) -> str:
-        if not isinstance(sequence, str) and self._predictable.issuperset(sequence):  # far faster than word by word
-            return " ".join(sequence)
-        return " ".join(self._known(sequence))
+    def _texts(self, batch: list[Sequence[str]]) -> list[bytes]:
+        """What kenlm is to read for each sequence; word by word only where it would not read the words as they are."""
+        texts = _plain_texts(batch)
+        return [" ".join(self._known(sequence)).encode() for sequence in batch] if texts is None else texts
 
     def _known(self, sequence: Sequence[str]) -> list[str]:
         if isinstance(sequence, str):
@@ -144,6 +147,25 @@ class NGramModel:
             path = Path(folder) / "model.arpa"
             self.write_arpa(path)
             return kenlm.Model(str(path), config)  # holds all of the file in memory
+
+
+def _plain_texts(batch: list[Sequence[str]]) -> list[bytes] | None:
+    """The words of each sequence, separated by spaces; None where kenlm would read a text as other words.
+
+    That is where a word is empty, holds white space (or another control character) or is ``<s>``. All texts are looked
+    through at once, a third of the time that it takes to look every word up. Unknown words are left to kenlm.
+    """
+    if any(isinstance(sequence, str) for sequence in batch):
+        return None
+    try:
+        written = "\n".join([" ".join(sequence) for sequence in batch]).encode()
+    except (TypeError, UnicodeEncodeError):  # a word that is no text, or none that can be written
+        return None
+    gap = np.frombuffer(b" %b " % written, np.uint8) <= ord(" ")
+    words = sum(map(len, batch))
+    if (gap[1:] & gap[:-1]).any() or np.count_nonzero(gap) != words + 1 or b"<s>" in written:
+        return None
+    return written.split(b"\n")
 
 
 def train(sequences: Iterable[Sequence[str]], order: int = 5, discount_fallback: bool = False) -> NGramModel:
