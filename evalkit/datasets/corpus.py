@@ -126,6 +126,16 @@ CORPORA: dict[str, CorpusEntry] = {
         sizes=(2273, 285, 283),
         packages=("music21",),
     ),
+    "folk-nottingham": CorpusEntry(
+        title="folk and nottingham together, no tune on two sides",
+        loader="evalkit.datasets.folk_nottingham:load",
+        licence="GPL-3.0; public domain; see music21's corpus licence",
+        citation="those of folk and of nottingham",
+        source="music21; github.com/jukedeck/nottingham-dataset",
+        sizes=(3042, 387, 386),
+        files=(NOTTINGHAM_FILE,),
+        packages=("music21",),
+    ),
 }
 
 

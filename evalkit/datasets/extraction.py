@@ -43,7 +43,7 @@ from evalkit.datasets.corpus import CORPORA, SPLITS, load_corpus
 from evalkit.datasets.download import cache_folder
 from evalkit.datasets.part_windows import BAR, PARTS, part_windows
 from evalkit.datasets.pieces import open_pieces
-from evalkit.datasets.tunes import beat_intervals, opening, sides_of_groups, tune_groups
+from evalkit.datasets.tunes import HELD_OUT_FIRST, beat_intervals, on_one_side, opening, sides_of_groups, tune_groups
 from evalkit.errors import MidiError, UserError
 from evalkit.music import melody
 from evalkit.music.notes import Piece
@@ -52,7 +52,6 @@ from evalkit.registry import did_you_mean
 from evalkit.results import write_atomically
 
 TRANSPOSITIONS = range(-5, 7)  # semitones, of which the workshop paper draws one for a melody each time it is seen
-HELD_OUT_FIRST = ("test", "valid", "train")  # who keeps what several have
 FORMAT = 1  # of the cache; raised whenever the rules or the tokens change
 
 
@@ -178,11 +177,7 @@ def _tunes(taken: Sequence[_Taken]) -> NDArray[np.int32]:
 
 def _tunes_on_one_side(taken: Sequence[tuple[_Taken, str]]) -> tuple[list[tuple[_Taken, str]], int]:
     """What is left when of a tune on several sides the one in test stays, else that in valid; how many windows go."""
-    rank = np.array([HELD_OUT_FIRST.index(side) for _, side in taken])
-    tune = _tunes([t for t, _ in taken])
-    best = np.full(tune.max(initial=-1) + 1, len(HELD_OUT_FIRST))
-    np.minimum.at(best, tune, rank)
-    stays = rank == best[tune]
+    stays = on_one_side([side for _, side in taken], _tunes([t for t, _ in taken]))
     gone = sum(len(t.tokens) for (t, _), stay in zip(taken, stays, strict=True) if not stay)
     return [pair for pair, stay in zip(taken, stays, strict=True) if stay], gone
 

@@ -26,6 +26,7 @@ RUN = 5  # intervals that are compared at a time
 SHARED = 0.4  # of the shorter melody's runs
 OPENING = 16  # notes
 SPLIT_SEED = "evalkit splits 1"
+HELD_OUT_FIRST = ("test", "valid", "train")  # who keeps what several have
 UPTO = {"train": 0.8, "valid": 0.9, "test": 1.0}  # cumulative shares of the pieces
 
 
@@ -51,6 +52,14 @@ def sides_of_groups(groups: NDArray[np.integer], names: Sequence[str]) -> list[s
         split = next(split for split in SPLITS if len(side) < UPTO[split] * len(names))
         side |= dict.fromkeys(tune, split)
     return [side[i] for i in range(len(names))]
+
+
+def on_one_side(sides: Sequence[str], groups: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which pieces stay when of a tune on several sides only those in test do, else those in valid."""
+    rank = np.array([HELD_OUT_FIRST.index(side) for side in sides], int)
+    best = np.full(groups.max(initial=-1) + 1, len(HELD_OUT_FIRST))
+    np.minimum.at(best, groups, rank)
+    return rank == best[groups]
 
 
 def _draw(name: str) -> bytes:
