@@ -134,6 +134,14 @@ def nottingham() -> Callable[[str], Iterator[tuple[str, bytes]]]:
     return files
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes a ``rule_breaker`` gets each class of its file that says which rules it ``breaks``."""
+    if "rule_breaker" in metafunc.fixturenames:
+        found = [each for each in vars(metafunc.module).values() if isinstance(each, type) and "breaks" in vars(each)]
+        assert found, f"{metafunc.module.__name__} breaks no rules"
+        metafunc.parametrize("rule_breaker", found, ids=lambda each: each.__name__)
+
+
 def chromium_path() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
