@@ -21,7 +21,7 @@ a full turn.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, count, islice, product
 from math import gcd, lcm
 from random import Random
@@ -169,34 +169,45 @@ def page_order(trials: Sequence[tuple[int, str]], passes: int, seed: str) -> lis
     return pages
 
 
-def imbalance(study: Study, items: Sequence[str], cells: Iterable[Cell]) -> dict[str, int]:
-    """Largest minus smallest count of each thing that the plan balances; cells that never occur count 0."""
-    cells = list(cells)
+def imbalance(study: Study, items: Sequence[str], cells: Iterable[Cell] | Mapping[Cell, int]) -> dict[str, int]:
+    """Largest minus smallest count of each thing that the plan balances; cells that never occur count 0.
+
+    ``cells``: one after the other, or how often each occurs.
+    """
+    counts = Counter(cells)
     systems = sorted(study.systems)
     if study.design == "ranking":
-        seen = ((system, place) for cell in cells for place, system in enumerate(cell.systems))
+        places = product(systems, range(len(systems)))
         return {
-            "items": _spread((cell.item for cell in cells), items),
-            "positions": _spread(seen, product(systems, range(len(systems)))),
+            "items": _spread(counts, lambda cell: [cell.item], items),
+            "positions": _spread(counts, lambda cell: ((s, place) for place, s in enumerate(cell.systems)), places),
         }
     if study.design == "rating":
         return {
-            "systems": _spread((cell.systems[0] for cell in cells), systems),
-            "items": _spread((cell.item for cell in cells), items),
-            "systems with items": _spread(((c.systems[0], c.item) for c in cells), product(systems, items)),
+            "systems": _spread(counts, lambda cell: [cell.systems[0]], systems),
+            "items": _spread(counts, lambda cell: [cell.item], items),
+            "systems with items": _spread(counts, lambda cell: [(cell.systems[0], cell.item)], product(systems, items)),
         }
     pairs = list(combinations(systems, 2))
     sides = [*pairs, *(pair[::-1] for pair in pairs)]
     return {
-        "pairs": _spread((tuple(sorted(cell.systems)) for cell in cells), pairs),
-        "sides": _spread((cell.systems for cell in cells), sides),
-        "items": _spread((cell.item for cell in cells), items),
-        "pairs with items": _spread(((tuple(sorted(c.systems)), c.item) for c in cells), product(pairs, items)),
-        "sides with items": _spread(((c.systems, c.item) for c in cells), product(sides, items)),
+        "pairs": _spread(counts, lambda cell: [tuple(sorted(cell.systems))], pairs),
+        "sides": _spread(counts, lambda cell: [cell.systems], sides),
+        "items": _spread(counts, lambda cell: [cell.item], items),
+        "pairs with items": _spread(
+            counts, lambda cell: [(tuple(sorted(cell.systems)), cell.item)], product(pairs, items)
+        ),
+        "sides with items": _spread(counts, lambda cell: [(cell.systems, cell.item)], product(sides, items)),
     }
 
 
-def _spread(seen: Iterable[Hashable], possible: Iterable[Hashable]) -> int:
-    counts = Counter(seen)
+def _spread(
+    cells: Mapping[Cell, int], things: Callable[[Cell], Iterable[Hashable]], possible: Iterable[Hashable]
+) -> int:
+    """Largest minus smallest count of what is ``possible``, where each cell holds some ``things``."""
+    counts: Counter[Hashable] = Counter()
+    for cell, number in cells.items():
+        for thing in things(cell):
+            counts[thing] += number
     numbers = [counts[key] for key in possible]
     return max(numbers) - min(numbers)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,6 +66,8 @@ CODEBOOK = {
     "field": "which text: the comment, or the background question",
     "words": "the text",
 }  # fmt: skip
+
+CATCH = ("identical", "degraded")  # the kinds of catch trials
 
 
 class Answer(NamedTuple):
@@ -153,24 +155,23 @@ def read_answers(session: Session, opened: OpenStudy, simulated: bool) -> list[A
     return answers
 
 
-def catch_passed(opened: OpenStudy, answer: Answer) -> bool | None:
+def catch_passed(opened: OpenStudy, kind: str, stimuli: Sequence[int], question: str, value: Any) -> bool | None:
     """Whether a catch trial was answered as by somebody attentive; None for other trials, and where one cannot say."""
-    question, value = opened.study.question(answer.response.question), answer.response.value
-    middle = (opened.study.points(question) + 1) / 2
-    clips = _clips(opened, answer.trial)
-    if answer.trial.kind == "identical":
-        if question.kind == "choice":
-            return value == "tie" if question.ties else None
-        return abs(value - middle) < 1
-    if answer.trial.kind != "degraded":
+    if kind not in CATCH:
         return None
-    spoilt = [clip.variant for clip in clips].index("degraded")
-    if question.kind == "choice":
+    asked = opened.study.question(question)
+    middle = (opened.study.points(asked) + 1) / 2
+    if kind == "identical":
+        if asked.kind == "choice":
+            return value == "tie" if asked.ties else None
+        return abs(value - middle) < 1
+    spoilt = [opened.stimuli[stimulus].variant for stimulus in stimuli].index("degraded")
+    if asked.kind == "choice":
         return value == ("right", "left")[spoilt]
-    if question.kind == "each":
+    if asked.kind == "each":
         return not value[spoilt]
-    if question.kind == "rank":
-        return value[spoilt] == len(clips)
+    if asked.kind == "rank":
+        return value[spoilt] == len(stimuli)
     low_is_right = opened.study.design == "rating" or spoilt == 1
     return value < middle if low_is_right else value > middle
 
@@ -218,7 +219,7 @@ def _trials(
             "answer": str(response.value),
             "seconds": response.seconds,
             "heard": min(response.heard, default=math.nan),
-            "catch_passed": catch_passed(opened, answer),
+            "catch_passed": catch_passed(opened, trial.kind, trial.stimuli, response.question, response.value),
             "plays": counted[trial.id, page.pass_number, "play"],
             "focus_lost": counted[trial.id, page.pass_number, "focus_lost"],
         }

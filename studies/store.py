@@ -50,7 +50,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from evalkit import __version__
 from evalkit.errors import UserError
 
-SCHEMA_VERSION = 1  # of the newest file in migrations/versions
+SCHEMA_VERSION = 2  # of the newest file in migrations/versions
 BUSY_SECONDS = 30  # how long a writer of SQLite waits for another process
 POSTGRESQL = {"connect_timeout": 10, "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"}
 LOCK = 7061646  # an arbitrary number, the same for all replicas
@@ -181,7 +181,7 @@ class ResponseRow(Table):
 
     trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id"))
     question: Mapped[str]
-    page_id: Mapped[int] = mapped_column(ForeignKey("pages.id"))
+    page_id: Mapped[int] = mapped_column(ForeignKey("pages.id"), index=True)
     value: Mapped[Any] = mapped_column(JSON)
     seconds: Mapped[float]  # since the page's trial was first shown in this pass
     heard: Mapped[list[Any]]  # share of each clip heard by then
@@ -343,13 +343,13 @@ def _migrate(engine: Engine, shown: str) -> None:
         if present is not None and present > newest:
             raise UserError(f"{shown}: written by a newer version of evalkit (tables {present}, ours {newest})")
         if present != newest:
-            _upgrade(connection)
+            _upgrade(connection, newest)
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, revision: str) -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)

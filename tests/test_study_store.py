@@ -19,12 +19,14 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from evalkit import __version__
 from evalkit.errors import UserError
 from studies import session
 from studies.opening import find_study, open_study
 from studies.participants import moving
 from studies.progress import progress
 from studies.store import (
+    SCHEMA_VERSION,
     EventRow,
     ParticipantRow,
     ResponseRow,
@@ -117,6 +119,43 @@ def test_migrations_make_the_tables_that_the_code_describes(database: str):
     open_store(database).close()  # a second start finds everything in place
 
 
+def test_a_database_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it(
+    database, make_study, monkeypatch
+):
+    with monkeypatch.context() as then:
+        then.setattr("studies.store.SCHEMA_VERSION", 1)
+        old = open_store(database)
+    opened = open_study(old, *make_study(gate=0))
+    token = session.enrol(opened)
+    session.give_consent(opened, token, True)
+    session.set_sound(opened, token, {"volume_set": True})
+    page = session.next_trial(opened, token)
+    session.record_events(opened, token, page.page_id, [{"seq": 0, "kind": "play"}])
+    session.submit(opened, token, page.trial, page.page_id, {"fits": "left"})
+    before = contents(old)
+    assert before["alembic_version"] == [("0001",)]
+    old.close()
+    store = open_store(database)
+    after = contents(store)
+    assert after.pop("alembic_version") == [(f"{SCHEMA_VERSION:04}",)]
+    assert after.items() == {name: rows for name, rows in before.items() if name in after}.items()
+    assert {"responses", "events", "slots"} <= {name for name, rows in after.items() if rows}
+    with store.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Table.metadata) == []
+    going_on = find_study(store, opened.study.name, Path())
+    assert session.next_trial(going_on, token).trial == page.trial + 1
+    store.close()
+
+
+def contents(store) -> dict[str, list[tuple]]:
+    """Every row of every table that is there."""
+    tables = sa.MetaData()
+    with store.engine.connect() as connection:
+        tables.reflect(connection)
+        read = {t.name: connection.execute(sa.select(t)) for t in tables.sorted_tables}
+        return {name: sorted((tuple(row) for row in rows), key=repr) for name, rows in read.items()}
+
+
 def test_replicas_may_start_at_the_same_moment(database: str, make_study):
     def start(_) -> int:
         store = open_store(database)
@@ -181,7 +220,7 @@ def test_every_row_says_when_and_by_what_it_was_written(opened):
             row = reading.scalars(sa.select(table).limit(1)).one()
             assert row.created_at.utcoffset() == timedelta(0)
             assert abs(row.created_at - now()) < timedelta(minutes=5)
-            assert (row.app_version, row.schema_version) == ("0.1.0", 1)
+            assert (row.app_version, row.schema_version) == (__version__, SCHEMA_VERSION)
     assert token
 
 
