@@ -5,7 +5,7 @@
     contradicted      the same on the other side
     undecided         neither, or there is no interval
     not run           these results hold no such comparison: ``command`` makes one
-    needs listeners   no metric can say
+    needs listeners   no metric can say, and no study of people here (``reports.heard``)
 
 A claim of several parts holds if all of them do, and is contradicted if one of them is. "<=" and "as close" hold where
 the interval lies on the claimed side or ends at zero, so that a tie in every resample is one; "=" where the interval
@@ -14,36 +14,23 @@ lies within the tolerance. There is no correction over claims: each was made by 
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
-from typing import Any, Literal, TypeVar, get_args
+from typing import get_args
 
-from evalkit.results import Comparison, Result
 from reports.catalogue import describe
-from reports.formatting import interval, interval_decimals, listed, minus, number
-from reports.papers import DISTANCES, LISTENERS, Claim, ClaimTest, Relation, claims_of, read_papers
+from reports.formatting import listed
+from reports.heard import heard_by
+from reports.measured import measured_by
+from reports.papers import LISTENERS, Claim, ClaimTest, Paper, read_papers
 from reports.records import Record, measured_on
-from reports.significance import LEVEL
+from reports.studies import StudyRecord
+from reports.verdicts import Part, Verdict
 
-M = TypeVar("M", Result, Comparison)
-Verdict = Literal["holds", "contradicted", "undecided", "not run", "needs listeners"]
-JUDGED: tuple[Verdict, ...] = ("holds", "contradicted", "undecided")
 AS_PUBLISHED, CORRECTED = "as published", "correct"
 ONLY_LISTENERS = "only a listening study can say"
-OF_DISTANCES = "distance to the reference"  # a comparison's setting "of", otherwise "value"
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One comparison that a claim is about: what was measured, the number with its interval, and what it says."""
-
-    verdict: Verdict
-    what: str = ""
-    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +47,17 @@ class Judgement:
     label: str | None = None
 
 
-def judge_claims(records: Sequence[Record], papers: Sequence[Mapping[str, Any]] | None = None) -> list[Judgement]:
+def judge_claims(
+    records: Sequence[Record], papers: Sequence[Paper] | None = None, studies: Sequence[StudyRecord] = ()
+) -> list[Judgement]:
     """All claims of all papers, in their order; one with two definitions, or judged by two records, comes twice."""
     return [
         judgement
         for paper in (read_papers() if papers is None else papers)
-        for claim in claims_of(paper)
-        for judgement in _judgements(paper["title"], claim, records)
+        for claim in paper.own_claims
+        for judgement in (
+            _heard(paper.title, claim, studies) if claim.needs == LISTENERS else _measured(paper.title, claim, records)
+        )
     ]
 
 
@@ -84,13 +75,35 @@ def summary(judgements: Sequence[Judgement]) -> list[str]:
     return sentences
 
 
-def _judgements(paper: str, claim: Claim, records: Sequence[Record]) -> Iterator[Judgement]:
-    if claim.needs == LISTENERS:
-        yield Judgement(paper, claim, "", "needs listeners", reason=ONLY_LISTENERS)
-        return
+def _heard(paper: str, claim: Claim, studies: Sequence[StudyRecord]) -> Iterator[Judgement]:
+    """By each study of people that asked; answers of simulated listeners decide nothing."""
+    silent = True
+    for study in studies:
+        verdict, parts = heard_by(study, claim.heard)
+        if verdict == "not run":
+            continue
+        silent = False
+        if study.simulated:
+            reason = f"{ONLY_LISTENERS}, and those here are simulated"
+            yield Judgement(paper, claim, "", "needs listeners", reason=reason, label=study.label)
+        else:
+            yield Judgement(paper, claim, "", verdict, parts, label=study.label)
+    if silent:
+        yield Judgement(paper, claim, "", "needs listeners", reason=_nobody_asked(claim, studies))
+
+
+def _nobody_asked(claim: Claim, studies: Sequence[StudyRecord]) -> str:
+    if not studies or not claim.heard:
+        return ONLY_LISTENERS
+    systems = dict.fromkeys(name for test in claim.heard for name in (*test.left, *(test.right or ())))
+    questions = dict.fromkeys(f"{test.question!r} ({test.design}, {test.kind})" for test in claim.heard)
+    return f"{ONLY_LISTENERS}: none here has the question {listed([*questions])} about {listed([*systems])}"
+
+
+def _measured(paper: str, claim: Claim, records: Sequence[Record]) -> Iterator[Judgement]:
     definitions = {AS_PUBLISHED: claim.test, CORRECTED: claim.correct} if claim.correct else {"": claim.test}
     for definition, tests in definitions.items():
-        each = [(record, _by(record, claim, tests)) for record in records]
+        each = [(record, measured_by(record, claim, tests)) for record in records]
         judged = [(record, verdict, parts) for record, (verdict, parts) in each if verdict != "not run"]
         for record, verdict, parts in judged:
             yield Judgement(paper, claim, definition, verdict, parts, label=record.label)
@@ -99,115 +112,16 @@ def _judgements(paper: str, claim: Claim, records: Sequence[Record]) -> Iterator
             yield Judgement(paper, claim, definition, "not run", reason=reason, command=command)
 
 
-def _by(record: Record, claim: Claim, tests: Sequence[ClaimTest]) -> tuple[Verdict, tuple[Part, ...]]:
-    """What one record says of a claim; it says nothing where it lacks a part, unless another part contradicts."""
-    found = [part for test in tests for part in _parts(record, claim, test)]
-    verdicts = {part.verdict for part in found}
-    order: tuple[Verdict, ...] = ("contradicted", "not run", "undecided", "holds")
-    return next(v for v in order if v in verdicts), tuple(part for part in found if part.verdict != "not run")
-
-
-def _parts(record: Record, claim: Claim, test: ClaimTest) -> list[Part]:
-    """One for each system, or pair of systems, and each of the settings in which it was measured."""
-    if test.right is None:
-        assert test.value is not None
-        return [
-            part
-            for name in test.left
-            for part in [_against(r, test, test.value) for r in _results(record, claim, test, name)] or [_NOTHING]
-        ]
-    return [
-        part
-        for left, right in product(test.left, test.right)
-        for part in [_between(c, test, left, right) for c in _comparisons(record, claim, test, left, right)]
-        or [_NOTHING]
-    ]
-
-
-_NOTHING = Part("not run")
-
-
-def _results(record: Record, claim: Claim, test: ClaimTest, name: str) -> list[Result]:
-    found = [r for r in record.results if (r.generator, r.status) == (name, "ok") and _concerns(r, record, claim, test)]
-    return _of_first_task(found, claim)
-
-
-def _comparisons(record: Record, claim: Claim, test: ClaimTest, left: str, right: str) -> list[Comparison]:
-    of = OF_DISTANCES if test.relation in DISTANCES else "value"
-    found = [
-        c
-        for c in record.comparisons
-        if {c.left, c.right} == {left, right}
-        and c.settings.get("of", "value") == of
-        and _concerns(c, record, claim, test)
-    ]
-    return _of_first_task(found, claim)
-
-
-def _concerns(measured: Result | Comparison, record: Record, claim: Claim, test: ClaimTest) -> bool:
-    """Whether this is the metric, definition, task and data that the claim is about."""
-    return (
-        (measured.metric, measured.variant) == (test.metric, test.variant)
-        and (not claim.tasks or measured.task in claim.tasks)
-        and claim.data in (None, measured_on(record, measured.settings))
-        and all(measured.settings.get(key) == value for key, value in test.wanted.items())
-    )
-
-
-def _of_first_task(found: list[M], claim: Claim) -> list[M]:
-    """Those of the first of the claim's tasks that has any."""
-    for task in claim.tasks:
-        if of_task := [m for m in found if m.task == task]:
-            return of_task
-    return found
-
-
-def _between(c: Comparison, test: ClaimTest, left: str, right: str) -> Part:
-    """What the difference of two systems says; ``c`` may have them the other way round."""
-    turned = c.left != left
-    difference = None if c.difference is None else -c.difference if turned else c.difference
-    ci95 = None if c.ci95 is None or any(map(math.isnan, c.ci95)) else c.ci95
-    if ci95 is not None and turned:
-        ci95 = (-ci95[1], -ci95[0])
-    what = f"{describe(c.metric).title}{' distance' if test.relation in DISTANCES else ''}, {left} − {right}"
-    verdict: Verdict = "undecided" if ci95 is None else _side(ci95, test.relation, 0.0)
-    tie = test.relation in ("<=", ">=", "as close") and ci95 is not None and 0.0 in ci95
-    if verdict != "undecided" and not tie and c.p is not None and not c.p < LEVEL:
-        verdict = "undecided"  # the interval of so few pieces is not to be trusted
-    return Part(verdict, what, _evidence(difference, ci95))
-
-
-def _against(r: Result, test: ClaimTest, value: float) -> Part:
-    """What the interval of one system says about a value."""
-    ci95 = None if r.ci95 is None or any(map(math.isnan, r.ci95)) else r.ci95
-    verdict: Verdict = "undecided" if ci95 is None else _side(ci95, test.relation, value, test.tolerance)
-    return Part(verdict, f"{describe(r.metric).title} of {r.generator}", _evidence(r.value, ci95))
-
-
-def _side(ci95: tuple[float, float], relation: Relation, value: float, tolerance: float = 0.0) -> Verdict:
-    """On which side of a value an interval lies, as a verdict on the relation."""
-    low, high = ci95[0] - value, ci95[1] - value
-    if relation in (">", ">="):
-        low, high = -high, -low
-    if relation == "=":
-        holds, contradicted = -tolerance <= low and high <= tolerance, high < -tolerance or low > tolerance
-    elif relation in ("<=", ">=", "as close"):
-        holds, contradicted = high <= 0, low > 0
-    else:
-        holds, contradicted = high < 0, low > 0
-    return "holds" if holds else "contradicted" if contradicted else "undecided"
-
-
-def _evidence(value: float | None, ci95: tuple[float, float] | None) -> str:
-    decimals = interval_decimals(value, ci95)
-    return f"{minus(number(value, decimals))} {minus(interval(ci95, decimals) or '(no interval)')}"
+# ---- what was not run ----------------------------------------------------------------------------------------------
 
 
 def _missing(claim: Claim, tests: Sequence[ClaimTest], records: Sequence[Record]) -> str:
     """Why no record can judge the claim."""
     present = {generator for record in records for generator in record.generators}
     if absent := [name for name in claim.needs if name not in present]:
-        return f"{listed(absent)} {'is' if len(absent) == 1 else 'are'} not in these results"
+        unknown = [name for name in _not_here(claim) if name in absent]
+        why = f" (this version has no generator called {listed(unknown)})" if unknown else ""
+        return f"{listed(absent)} {'is' if len(absent) == 1 else 'are'} not in these results{why}"
     wanted = {(test.metric, test.variant) for test in tests}
     same = [(record, r) for record in records for r in record.results if (r.metric, r.variant) in wanted]
     lost = [r for _, r in same if r.generator in claim.needs and r.status != "ok"]
@@ -220,9 +134,19 @@ def _missing(claim: Claim, tests: Sequence[ClaimTest], records: Sequence[Record]
     return f"{names}: not compared in one run here"
 
 
+def _not_here(claim: Claim) -> list[str]:
+    """Generators of the claim that cannot be named to any command."""
+    from evalkit.registry import generator_names
+
+    here = set(generator_names())
+    return [name for name in claim.needs if name not in here]
+
+
 def _command(claim: Claim) -> str | None:
-    """Which command would run it."""
-    if claim.suite is None:
+    """Which command would run it; None where no suite of ours asks, or no generator of ours can be asked."""
+    from evalkit.bench.suite import suite_names
+
+    if claim.suite not in suite_names() or _not_here(claim):
         return None
     return shlex.join(
         ["evalkit", "run", claim.suite, "--generators", ",".join(claim.needs), "--out", f"{claim.suite}-run"]

@@ -42,5 +42,5 @@ def report(directories: tuple[Path, ...], out: Path, claims: bool) -> None:
     for sentence in write_report(records, out, command, studies):
         click.echo(sentence, err=True)
     if claims:
-        print_claims(judge_claims(records))
+        print_claims(judge_claims(records, studies=studies))
     click.echo(str(out / "index.html"))

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from reports.drawing import FAINT, INK, NARROW, Drawing, Look, canvas, finished, legend_columns, short_names, visible
 from reports.formatting import interval_decimals, listed, minus, number
-from reports.papers import read_papers
+from reports.papers import Paper, read_papers
 from reports.records import Estimates, EstimatorError
 
 RECOMMENDED = 64  # orderings: what the suite takes where the paper is silent
@@ -83,14 +82,16 @@ def sentences(found: EstimatorError) -> list[str]:
     return made
 
 
-def published_gap(papers: Sequence[Mapping[str, Any]] | None = None) -> float | None:
+def published_gap(papers: Sequence[Paper] | None = None) -> float | None:
     """The distance of the two likelihoods that ES-Net's Table 1 prints."""
     values = [
-        cell["value"]
+        value
         for paper in (read_papers() if papers is None else papers)
-        if paper["paper"] == "esnet"
-        for cell in paper["cells"]
-        if cell["table"] == "table-1"
+        if paper.paper == "esnet"
+        for table in paper.tables
+        if table.id == "table-1"
+        for (value,) in table.rows.values()
+        if value is not None
     ]
     return max(values) - min(values) if values else None
 

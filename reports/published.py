@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from evalkit.results import REFERENCE, Result
-from reports.papers import read_papers
+from reports.papers import Column, Paper, Table, read_papers
 from reports.records import Record, measured_on
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedColumn:
-    """A column of a paper's table; ``metric`` is None for what we do not compute (degrees of freedom, p)."""
-
-    heading: str
-    metric: str | None
-    variant: str
-    decimals: int
-    corrected: bool  # the published definition is an artefact: show the correct one beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +24,8 @@ class PublishedRow(NamedTuple):
     in_paper: bool
 
     @property
-    def reproduced(self) -> bool:
-        return any(cell.ours or cell.correct for cell in self.cells)
+    def ours(self) -> list[Result]:
+        return [result for cell in self.cells for result in (cell.ours, cell.correct) if result]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,78 +33,77 @@ class PublishedTable:
     paper: str
     heading: str
     dataset: str
-    artefact: str | None  # one sentence on what is wrong with the paper's numbers
-    columns: tuple[PublishedColumn, ...]
+    note: str | None  # on what is wrong with the paper's numbers, or keeps ours from being like them
+    columns: tuple[Column, ...]
     rows: tuple[PublishedRow, ...]
+    elsewhere: tuple[str, ...]  # what ours were measured on, where the paper's data cannot be had
 
     @property
     def tasks(self) -> list[str]:
         """The tasks that our numbers are from."""
-        found = (result for row in self.rows for cell in row.cells for result in (cell.ours, cell.correct) if result)
-        return list(dict.fromkeys(result.task for result in found))
+        return list(dict.fromkeys(result.task for row in self.rows for result in row.ours))
 
 
-def published_tables(
-    records: Sequence[Record], papers: Sequence[Mapping[str, Any]] | None = None
-) -> list[PublishedTable]:
+def published_tables(records: Sequence[Record], papers: Sequence[Paper] | None = None) -> list[PublishedTable]:
     """The papers' tables that share a metric with these records and have a result of ours to show."""
     made = [
         _table(paper, table, records)
         for paper in (read_papers() if papers is None else papers)
-        for table in paper["tables"]
+        for table in paper.tables
     ]
-    return [table for table in made if any(row.reproduced for row in table.rows)]
+    return [table for table in made if any(row.ours for row in table.rows)]
 
 
-def _table(paper: Mapping[str, Any], table: Mapping[str, Any], records: Sequence[Record]) -> PublishedTable:
-    """The paper's rows as printed, then every other system that we measured in the same way."""
-    printed = {(c["system"], c["column"]): c["value"] for c in paper["cells"] if c["table"] == table["id"]}
-    columns = tuple(_column(c) for c in table["columns"])
-    names: dict[str, str] = paper["systems"]
-    own = [name for name in names if any(name == system for system, _ in printed)]
-    others = dict.fromkeys(g for record in records for g in record.generators if g != REFERENCE and g not in own)
+def _table(paper: Paper, table: Table, records: Sequence[Record]) -> PublishedTable:
+    """The paper's rows as printed, then every other system that we measured in the same way on the same data."""
+    names = paper.systems | table.names
+    found: dict[str, None] = {}  # what ours were measured on
 
-    def row(system: str) -> PublishedRow:
+    def row(system: str, values: Sequence[float | None]) -> PublishedRow:
         cells = tuple(
             PublishedCell(
-                value=printed.get((system, raw["id"])),
-                ours=_ours(records, system, column, column.variant, table),
-                correct=_ours(records, system, column, "correct", table) if column.corrected else None,
+                value=value,
+                ours=_ours(records, system, column, table, column.variant, found),
+                correct=_ours(records, system, column, table, "correct", found) if column.corrected else None,
             )
-            for raw, column in zip(table["columns"], columns, strict=True)
+            for value, column in zip(values, table.columns, strict=True)
         )
-        return PublishedRow(names.get(system, system), cells, system in own)
+        return PublishedRow(names.get(system, system), cells, system in table.rows)
 
-    rows = [row(system) for system in own] + [made for made in map(row, others) if made.reproduced]
-    return PublishedTable(
-        paper["title"], table["heading"], table["dataset"], table.get("artefact"), columns, tuple(rows)
-    )
-
-
-def _column(raw: Mapping[str, Any]) -> PublishedColumn:
-    return PublishedColumn(
-        raw["heading"], raw.get("metric"), raw.get("variant", "correct"), raw["decimals"], raw.get("corrected", False)
-    )
+    rows = [row(system, values) for system, values in table.rows.items()]
+    if table.same_data:
+        known = dict.fromkeys(g for record in records for g in record.generators)
+        others = [g for g in known if g != REFERENCE and g not in table.rows]
+        rows += [made for made in (row(g, (None,) * len(table.columns)) for g in others) if made.ours]
+    elsewhere = () if table.same_data else tuple(found)
+    return PublishedTable(paper.title, table.heading, table.dataset, table.note, table.columns, tuple(rows), elsewhere)
 
 
 def _ours(
-    records: Sequence[Record], system: str, column: PublishedColumn, variant: str, table: Mapping[str, Any]
+    records: Sequence[Record], system: str, column: Column, table: Table, variant: str, found: dict[str, None]
 ) -> Result | None:
-    """Our result for a published cell: the same metric and variant, measured on or against the same data.
+    """Our result for a published cell: the same metric, variant and settings, measured on or against the same data.
 
-    Where several tasks measured it, that of the first of the table's ``tasks``, which ask as the paper did.
+    Where several tasks measured it, that of the first of the table's ``tasks``, which ask as the paper did. The data
+    is added to ``found``.
     """
     if column.metric is None:
         return None
+    wanted = table.settings | column.settings
     same = [
-        r
+        (r, measured_on(record, r.settings))
         for record in records
         for r in record.results
         if (r.generator, r.metric, r.status) == (system, column.metric, "ok")
-        and measured_on(record, r.settings) == table["dataset"]
+        and all(r.settings.get(key) == value for key, value in wanted.items())
     ]
-    tasks = table.get("tasks", [])
-    same.sort(key=lambda r: tasks.index(r.task) if r.task in tasks else len(tasks))
+    if table.same_data:
+        same = [(r, data) for r, data in same if data == table.dataset]
+    same.sort(key=lambda pair: table.tasks.index(pair[0].task) if pair[0].task in table.tasks else len(table.tasks))
     # where the paper's definition is sound, both of our variants are that definition
     accepted = (variant,) if column.corrected else (variant, "correct")
-    return next((r for name in accepted for r in same if r.variant == name), None)
+    chosen = next(((r, data) for name in accepted for r, data in same if r.variant == name), None)
+    if chosen is None:
+        return None
+    found[chosen[1] or "unnamed data"] = None
+    return chosen[0]

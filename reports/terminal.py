@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reports.claims import Judgement, Verdict, summary
+from reports.claims import Judgement, summary
+from reports.verdicts import Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
