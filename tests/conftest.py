@@ -191,6 +191,30 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     return make
 
 
+@pytest.fixture
+def context_of() -> Callable[..., Any]:
+    """A function that gives the context in which a task asks about pieces."""
+    from evalkit.bench.tasks.task import Context
+
+    def context(inputs, representation: str = "melody", **asked) -> Context:
+        return Context("s", inputs, "toy:train", inputs, "toy:test", representation, resamples=200, **asked)
+
+    return context
+
+
+@pytest.fixture
+def ask() -> Callable[..., Any]:
+    """A function that puts a task to generators: the questions, what each said, and what it comes to."""
+    from evalkit.bench.tasks.task import Answers
+
+    def asked(task, context, **generators):
+        questions = task.plan(context)
+        said = {n: Answers(g.info, [task.execute(s, g) for s in questions.shards]) for n, g in generators.items()}
+        return questions, said, task.reduce(context, questions, said)
+
+    return asked
+
+
 @pytest.fixture(scope="session")
 def write_run() -> Callable[..., Path]:
     """A function that writes a finished results directory with five systems and all that can be odd about one."""
