@@ -1,31 +1,23 @@
-"""The tasks on latent spaces, asked of a toy whose likelihood is an integral over one dimension."""
+"""Reconstruction and interpolation, asked of a toy whose likelihood is an integral over one dimension."""
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 from scipy.integrate import quad
 from scipy.special import expit, log_expit
 from scipy.stats import norm
 
-from evalkit.bench import runner
-from evalkit.bench.suite import load_suite, parse_suite
-from evalkit.bench.tasks.attributes import AttributesTask
 from evalkit.bench.tasks.interpolation import InterpolationTask
 from evalkit.bench.tasks.latent import extracted, lines, onsets, windows_said
 from evalkit.bench.tasks.reconstruction import ReconstructionTask
-from evalkit.bench.tasks.task import Answers, Context
-from evalkit.bench.terminal import print_table
+from evalkit.bench.tasks.task import Context
 from evalkit.datasets.corpus import load_corpus
 from evalkit.datasets.pieces import CorpusPieces, open_pieces
 from evalkit.errors import UserError
-from evalkit.metrics import attributes
 from evalkit.metrics.interpolation import ALPHAS, blend, hamming
 from evalkit.music import melody, satb, trio
 from evalkit.music.midi import write_midi
@@ -35,7 +27,6 @@ from evalkit.protocols import GeneratorInfo, piece_rng
 from evalkit.results import PROMPT, REFERENCE
 from generators.adapters import LifeCycle
 from generators.adapters.data_interpolation import DataInterpolation
-from generators.adapters.ngram import NGramGenerator
 
 BAR, LOW, HIGH = 16, 60, 72
 INFO = GeneratorInfo("toy", "1", "melody", "f" * 16)
@@ -88,14 +79,10 @@ SHARES = np.linspace(0.1, 0.9, 12)
 PIECES = pieces_with(SHARES)
 
 
-def context_of(inputs=PIECES, representation="melody", **asked):
-    return Context("s", inputs, "toy:train", inputs, "toy:test", representation, resamples=200, **asked)
-
-
-def asked_of(task, context, **generators):
-    questions = task.plan(context)
-    said = {n: Answers(g.info, [task.execute(s, g) for s in questions.shards]) for n, g in generators.items()}
-    return questions, said, task.reduce(context, questions, said)
+@pytest.fixture
+def context_of(context_of):
+    """The context of questions about the pieces above, or about others."""
+    return lambda inputs=PIECES, representation="melody", **asked: context_of(inputs, representation, **asked)
 
 
 def values(reduced, generator, **settings):
@@ -108,12 +95,12 @@ def values(reduced, generator, **settings):
 RECONSTRUCTION = ReconstructionTask(task="reconstruction", bars=1, shard_size=7)
 
 
-def test_accuracies_of_the_toy_are_what_its_probabilities_say():
+def test_accuracies_of_the_toy_are_what_its_probabilities_say(context_of, ask):
     """Predictions say the likelier pitch; drawn tokens are right with the probability of the truth, on average."""
     task = RECONSTRUCTION.model_copy(update={"z": "mean", "importance": (1,)})
     inputs = pieces_with(np.tile(SHARES, 20), bars=1)
     toy = Predicting()
-    questions, _, reduced = asked_of(task, context_of(inputs), toy=toy)
+    questions, _, reduced = ask(task, context_of(inputs), toy=toy)
     tokens = np.concatenate([lines(s.inputs["arrays"]) for s in questions.shards])
     high = (tokens == HIGH).mean(axis=1)
     probability = expit(2 * 3 * (high - 0.5))
@@ -130,11 +117,11 @@ def test_accuracies_of_the_toy_are_what_its_probabilities_say():
     assert alone["kl"] == pytest.approx(np.mean(0.5 * ((3 * (high - 0.5)) ** 2 + 0.16 - 1 - 2 * math.log(0.4))))
 
 
-def test_bounds_rise_to_the_marginal_of_the_toy():
+def test_bounds_rise_to_the_marginal_of_the_toy(context_of, ask):
     """With 4,096 draws the bound is the integral, piece by piece."""
     task = RECONSTRUCTION.model_copy(update={"importance": (1, 16, 64, 4096)})
     toy = Predicting()
-    questions, said, reduced = asked_of(task, context_of(limit=10), toy=toy)
+    questions, said, reduced = ask(task, context_of(limit=10), toy=toy)
     tokens = np.concatenate([lines(s.inputs["arrays"]) for s in questions.shards])
     exact = np.mean([toy.log_marginal(line) for line in tokens])
     by_draws = [values(reduced, "toy", draws=k)["iwae"] for k in task.importance]
@@ -147,7 +134,7 @@ def test_bounds_rise_to_the_marginal_of_the_toy():
     assert said["toy"].payloads[0]["log_weights"].shape == (7, 4096)
 
 
-def test_a_vector_of_the_posterior_is_drawn_for_each_window_or_its_mean_taken():
+def test_a_vector_of_the_posterior_is_drawn_for_each_window_or_its_mean_taken(context_of):
     def probability(z):
         (shard,) = (task := RECONSTRUCTION.model_copy(update={"z": z, "shard_size": 100})).plan(context_of()).shards
         tokens = lines(shard.inputs["arrays"])
@@ -160,19 +147,19 @@ def test_a_vector_of_the_posterior_is_drawn_for_each_window_or_its_mean_taken():
         np.testing.assert_allclose(*probability(z))
 
 
-def test_answers_do_not_depend_on_shards_where_seeds_are_the_pieces_own():
+def test_answers_do_not_depend_on_shards_where_seeds_are_the_pieces_own(context_of, ask):
     """z and the bounds; what is decoded has the shard's seed."""
     one = RECONSTRUCTION.model_copy(update={"shard_size": 100})
-    (_, small, _), (_, whole, _) = (asked_of(task, context_of(), toy=Predicting()) for task in (RECONSTRUCTION, one))
+    (_, small, _), (_, whole, _) = (ask(task, context_of(), toy=Predicting()) for task in (RECONSTRUCTION, one))
     for column in ("kl", "elbo", "log_weights", "forced", "probability"):
         np.testing.assert_allclose(small["toy"].column(column), whole["toy"].column(column), rtol=1e-12)
 
 
-def test_the_commonest_token_is_always_there_and_compared():
-    _, _, reduced = asked_of(RECONSTRUCTION, context_of())
+def test_the_commonest_token_is_always_there_and_compared(context_of, ask):
+    _, _, reduced = ask(RECONSTRUCTION, context_of())
     rows = {(r.generator, r.metric, r.settings.get("mode")) for r in reduced.results}
     assert ("commonest-token", "reconstruction_accuracy", "sampled") in rows
-    _, _, reduced = asked_of(RECONSTRUCTION, context_of(), toy=Predicting())
+    _, _, reduced = ask(RECONSTRUCTION, context_of(), toy=Predicting())
     compared = {
         (c.metric, c.settings.get("mode")) for c in reduced.comparisons if "commonest-token" in (c.left, c.right)
     }
@@ -180,8 +167,8 @@ def test_the_commonest_token_is_always_there_and_compared():
     assert all(c.paired for c in reduced.comparisons)
 
 
-def test_without_predictions_there_is_a_reason_in_place_of_numbers():
-    _, _, reduced = asked_of(RECONSTRUCTION, context_of(), toy=Toy(), other=Predicting())
+def test_without_predictions_there_is_a_reason_in_place_of_numbers(context_of, ask):
+    _, _, reduced = ask(RECONSTRUCTION, context_of(), toy=Toy(), other=Predicting())
     lacking = [r for r in reduced.results if r.generator == "toy" and r.status == "not_applicable"]
     assert {r.metric for r in lacking} == {"reconstruction_accuracy", "onset_accuracy", "exposure_bias"}
     assert all("PredictsTokens" in r.reason for r in lacking)
@@ -205,10 +192,10 @@ class Language(LifeCycle):
         return np.full(tokens.shape, LOW)
 
 
-def test_a_decoder_alone_has_no_kl_and_all_its_bounds_are_its_likelihood():
+def test_a_decoder_alone_has_no_kl_and_all_its_bounds_are_its_likelihood(context_of, ask):
     task = RECONSTRUCTION
     assert task.refusal(("Samples", "ScoresTokens"), INFO, "melody") is None
-    questions, _, reduced = asked_of(task, context_of(), alone=Language())
+    questions, _, reduced = ask(task, context_of(), alone=Language())
     tokens = np.concatenate([lines(s.inputs["arrays"]) for s in questions.shards])
     exact = Language().token_log_probs(tokens).sum(axis=1).mean()
     found = values(reduced, "alone")
@@ -221,8 +208,8 @@ def test_a_decoder_alone_has_no_kl_and_all_its_bounds_are_its_likelihood():
     )
 
 
-def test_what_comes_back_can_be_heard_beside_what_was_given():
-    _, _, reduced = asked_of(RECONSTRUCTION, context_of(), toy=Predicting())
+def test_what_comes_back_can_be_heard_beside_what_was_given(context_of, ask):
+    _, _, reduced = ask(RECONSTRUCTION, context_of(), toy=Predicting())
     assert [p.name for p in reduced.pieces["toy"]] == [p.name for p in reduced.pieces[PROMPT]]
     assert len(reduced.pieces["toy"][0].notes) == BAR
 
@@ -238,7 +225,7 @@ def test_what_comes_back_can_be_heard_beside_what_was_given():
         ("decode_predictions", lambda z, tokens: np.zeros(tokens.shape), "integers"),
     ],
 )
-def test_nonsense_is_refused(method, broken, complaint):
+def test_nonsense_is_refused(method, broken, complaint, context_of):
     toy = Predicting()
     setattr(toy, method, broken)
     (shard, *_) = RECONSTRUCTION.plan(context_of()).shards
@@ -246,7 +233,7 @@ def test_nonsense_is_refused(method, broken, complaint):
         RECONSTRUCTION.execute(shard, toy)
 
 
-def test_who_cannot_be_asked():
+def test_who_cannot_be_asked(context_of):
     can = ("AutoEncodes",)
     refusal = RECONSTRUCTION.refusal
     assert refusal(can, INFO, "melody") is None
@@ -306,7 +293,7 @@ def test_onsets_are_strikes_in_each_voice():
     assert onsets(np.array([[satb.SILENCE, 60, 55, satb.SILENCE]]), "satb").tolist() == [[False, True, True, False]]
 
 
-def test_voices_of_a_trio_are_counted_one_by_one():
+def test_voices_of_a_trio_are_counted_one_by_one(context_of, ask):
     rng = np.random.default_rng(0)
 
     def band(i):
@@ -331,7 +318,7 @@ def test_voices_of_a_trio_are_counted_one_by_one():
             return np.zeros(tokens.shape)
 
     inputs = CorpusPieces("bands", tuple(band(i) for i in range(3)), "0")
-    _, _, reduced = asked_of(RECONSTRUCTION, context_of(inputs, "trio"), echo=Echo())
+    _, _, reduced = ask(RECONSTRUCTION, context_of(inputs, "trio"), echo=Echo())
     accuracy = {
         r.settings["voice"]: r.value
         for r in reduced.results
@@ -354,15 +341,15 @@ def test_voices_of_a_trio_are_counted_one_by_one():
 INTERPOLATION = InterpolationTask(task="interpolation", bars=1, pairs=40, order=2)
 
 
-def test_one_pass_for_each_alpha_at_the_papers_temperature():
+def test_one_pass_for_each_alpha_at_the_papers_temperature(context_of, ask):
     toy = Toy()
-    questions, said, _ = asked_of(INTERPOLATION, context_of(), toy=toy)
+    questions, said, _ = ask(INTERPOLATION, context_of(), toy=toy)
     assert toy.calls == [(40, 0.5)] * 11
     assert said["toy"].column("tokens").shape == (40, 11, BAR)
     assert questions.settings["pairs"] == 40
 
 
-def test_the_way_leads_between_means_or_draws():
+def test_the_way_leads_between_means_or_draws(context_of):
     class Recording(Toy):
         def decode(self, z, *, seed, temperature=1.0):
             self.calls.append(z)
@@ -384,8 +371,8 @@ def test_the_way_leads_between_means_or_draws():
     assert abs(np.corrcoef(away)[0, 1]) < 0.5  # A and B have draws of their own
 
 
-def test_the_toy_goes_from_a_to_b_and_the_baseline_is_linear():
-    questions, _, reduced = asked_of(INTERPOLATION, context_of(), toy=Toy())
+def test_the_toy_goes_from_a_to_b_and_the_baseline_is_linear(context_of, ask):
+    questions, _, reduced = ask(INTERPOLATION, context_of(), toy=Toy())
     (shard,) = questions.shards
     ends = hamming(lines(shard.inputs["a"]), lines(shard.inputs["b"])).mean()
     curves = reduced.figures["interpolation"]["generators"]
@@ -405,9 +392,9 @@ def test_the_toy_goes_from_a_to_b_and_the_baseline_is_linear():
     assert [r.status for r in reduced.results if r.generator == REFERENCE] == ["not_applicable"] * 6
 
 
-def test_the_baseline_is_the_generator_of_that_name_in_any_shards():
+def test_the_baseline_is_the_generator_of_that_name_in_any_shards(context_of, ask):
     task = INTERPOLATION.model_copy(update={"shard_size": 7})
-    questions, said, asked = asked_of(task, context_of(), **{"data-interpolation": DataInterpolation("melody")})
+    questions, said, asked = ask(task, context_of(), **{"data-interpolation": DataInterpolation("melody")})
     nobody = task.reduce(context_of(), questions, {})
     assert asked.figures == nobody.figures
     assert [r.generator for r in asked.results] == [r.generator for r in nobody.results]
@@ -417,18 +404,18 @@ def test_the_baseline_is_the_generator_of_that_name_in_any_shards():
     assert task.refusal(("Interpolates",), DataInterpolation("melody").info, "melody") is None
 
 
-def test_who_interpolates_in_a_way_of_its_own_is_asked_for_it():
+def test_who_interpolates_in_a_way_of_its_own_is_asked_for_it(context_of, ask):
     class Own(Toy):
         def interpolate(self, a, b, alpha, *, seed, temperature=1.0):
             return list(blend(np.stack(a), np.stack(b), float(alpha > 0.5), seed))
 
-    _, said, _ = asked_of(INTERPOLATION, context_of(), own=Own())
+    _, said, _ = ask(INTERPOLATION, context_of(), own=Own())
     tokens = said["own"].column("tokens")
     assert (tokens[:, :6] == tokens[:, :1]).all()
     assert (tokens[:, 6:] == tokens[:, -1:]).all()
 
 
-def test_pairs_stay_when_there_are_fewer_of_them_and_the_lack_is_told():
+def test_pairs_stay_when_there_are_fewer_of_them_and_the_lack_is_told(context_of):
     def pairs(task=INTERPOLATION, **asked):
         return [s.inputs["names"].tolist() for s in task.plan(context_of(**asked)).shards]
 
@@ -442,183 +429,8 @@ def test_pairs_stay_when_there_are_fewer_of_them_and_the_lack_is_told():
         INTERPOLATION.plan(context_of(CorpusPieces("one", PIECES.pieces[:1], "0")))
 
 
-def test_the_way_of_the_first_pair_can_be_heard():
-    _, _, reduced = asked_of(INTERPOLATION, context_of(), toy=Toy())
+def test_the_way_of_the_first_pair_can_be_heard(context_of, ask):
+    _, _, reduced = ask(INTERPOLATION, context_of(), toy=Toy())
     names = [piece.name for piece in reduced.pieces["toy"]]
     assert [name.rpartition(" ")[2] for name in names] == ["0.0", "0.5", "1.0"]
     assert [piece.name for piece in reduced.pieces[PROMPT]] == [names[0], names[2]]
-
-
-# ---------------------------------------------------------------------------------------------------- attributes
-
-
-class Dense(LifeCycle):
-    """The first dimension is how many notes there are, the second how high they are; seeds alone change the rest."""
-
-    info = INFO
-
-    def encode(self, pieces):
-        tokens = np.stack(pieces)
-        density = (tokens < melody.NOTE_OFF).mean(axis=1)
-        return np.stack([4 * (density - 0.5), np.zeros(len(tokens))], axis=1), np.full((len(tokens), 2), 0.1)
-
-    def decode(self, z, *, seed, temperature=1.0):
-        rngs = [piece_rng(seed, i) for i in range(len(z))]
-        strikes = np.stack([rng.random(2 * BAR) for rng in rngs]) < expit(z[:, :1])
-        pitches = np.stack([rng.integers(60, 72, 2 * BAR) for rng in rngs])
-        return list(np.where(strikes, pitches, melody.NO_EVENT).astype(np.int16))
-
-    def decode_log_probs(self, z, tokens):
-        return np.zeros(tokens.shape)
-
-
-def tunes(n=40):
-    rng = np.random.default_rng(2)
-    lines_ = (
-        np.where(rng.random(2 * BAR) < rng.uniform(0.2, 0.8), rng.integers(60, 72, 2 * BAR), melody.NO_EVENT)
-        for _ in range(n)
-    )
-    return CorpusPieces("tunes", tuple(melody.decode(t.astype(np.int16), f"t{i}") for i, t in enumerate(lines_)), "0")
-
-
-ATTRIBUTES = AttributesTask(task="attributes", bars=2, draws=64, decodes=4)
-
-
-def test_a_vector_of_density_changes_density_and_the_others_do_what_it_makes_them():
-    _, said, reduced = asked_of(ATTRIBUTES, context_of(tunes()), dense=Dense())
-    figure = reduced.figures["attributes"]
-    assert figure["attributes"] == list(attributes.ATTRIBUTES)
-    matrices = {(m["sign"], m["average"]): m for m in figure["generators"]["dense"]}
-    assert len(matrices) == 4
-    more, less = (np.array(matrices[sign, "ratio of means"]["value"]) for sign in "+-")
-    density = attributes.ATTRIBUTES.index("note_density")
-    vectors = said["dense"].payloads[0]["vectors"]
-    assert vectors[density, 0] == pytest.approx(np.abs(vectors[:, 0]).max())
-    draws = np.stack([piece_rng(shard_seed_of(ATTRIBUTES), i).standard_normal(2) for i in range(64)])
-    expected = expit(draws[:, 0] + vectors[density, 0]).mean() / expit(draws[:, 0]).mean() - 1
-    assert more[density, density] == pytest.approx(100 * expected, abs=3)
-    assert less[density, density] < -20
-    rows = {(r.settings["vector"], r.settings["sign"], r.settings["average"]): r for r in reduced.results
-            if r.metric == "attribute_change" and r.generator == "dense"}  # fmt: skip
-    assert len(rows) == 20
-    row = rows["note_density", "+", "ratio of means"]
-    assert row.value == pytest.approx(more[density, density])
-    assert row.ci95[0] < row.value < row.ci95[1]
-    assert (row.n, row.direction) == (64, "higher")
-    assert rows["note_density", "-", "ratio of means"].direction == "lower"
-
-
-def shard_seed_of(task):
-    return task.plan(context_of(tunes())).shards[0].task_seed
-
-
-def test_a_vector_that_does_nothing_changes_nothing():
-    """With each vector the same seeds are used: what differs is the vector's doing."""
-
-    class Deaf(Dense):
-        def decode(self, z, *, seed, temperature=1.0):
-            return super().decode(np.zeros_like(z), seed=seed)
-
-    _, said, reduced = asked_of(ATTRIBUTES, context_of(tunes()), deaf=Deaf())
-    counts = said["deaf"].payloads[0]["counts"]
-    assert counts.shape == (64, 11, 4, 5, 2)
-    for matrix in reduced.figures["attributes"]["generators"]["deaf"]:
-        assert np.abs(matrix["value"]).max() == pytest.approx(0, abs=1e-12)
-    assert (counts[:, 0, 0] != counts[:, 0, 1]).any()
-
-
-def test_attributes_have_one_shard_and_a_reason_where_they_cannot_be_had():
-    questions = ATTRIBUTES.plan(context_of(tunes(100), limit=1))
-    (shard,) = questions.shards
-    assert (shard.start, shard.stop) == (0, 2)
-    assert questions.settings["examples"] == 64
-    flat = CorpusPieces(
-        "flat", tuple(melody.decode(np.full(2 * BAR, 60 + i, np.int16), f"f{i}") for i in range(8)), "0"
-    )
-    with pytest.raises(UserError, match="toy:train, windows of 2 bars: all pieces have the same note_density, 1"):
-        ATTRIBUTES.plan(context_of(flat))
-
-
-# -------------------------------------------------------------------------------------------------------- suites
-
-
-@pytest.mark.parametrize("name", ["reconstruction", "interpolation", "attributes"])
-def test_the_suites_that_come_with_evalkit(name):
-    suite = load_suite(name)
-    assert {task.task for task in suite.tasks} == {name}
-    assert suite.data.corpus == "folk"
-
-
-def test_wrong_use():
-    text = "{{name: s, data: {{corpus: folk}}, representation: melody, tasks: [{{task: reconstruction, {}}}]}}"
-    with pytest.raises(UserError, match=r"importance.*divide the largest"):
-        parse_suite(text.format("importance: [3, 64]"), "s.yaml", Path())
-    with pytest.raises(UserError, match="did you mean exposure_bias"):
-        parse_suite(text.format("metrics: exposure"), "s.yaml", Path())
-    with pytest.raises(UserError, match="no representation of tokens called 'pianoroll'"):
-        parse_suite(text.format("representation: pianoroll"), "s.yaml", Path())
-
-
-TOY_FILE = """
-import numpy as np
-from evalkit.protocols import GeneratorInfo, piece_rng
-class Held:
-    info = GeneratorInfo("held", "1", "melody", "0", steps=32)
-    def load(self, device="cpu"): ...
-    def release(self): ...
-    def __enter__(self): return self
-    def __exit__(self, *exc): ...
-    def encode(self, pieces):
-        return np.stack(pieces)[:, :4].astype(float) / 64 - 1, np.full((len(pieces), 4), 0.1)
-    def decode(self, z, *, seed, temperature=1.0):
-        pitches = np.clip(np.rint(64 * (z + 1)), 0, 129).astype(np.int16)
-        return [np.where(piece_rng(seed, i).random(32) < 0.3, p[0] % 128, 129).astype(np.int16)
-                for i, p in enumerate(pitches)]
-    def decode_log_probs(self, z, tokens):
-        return np.full(tokens.shape, -np.log(130))
-    def decode_predictions(self, z, tokens):
-        return np.full(tokens.shape, 129)
-"""
-
-
-def test_a_run_of_all_three_on_folk_tunes(tmp_path):
-    (tmp_path / "held.py").write_text(TOY_FILE)
-    (tmp_path / "s.yaml").write_text(
-        "{name: s, data: {corpus: folk}, representation: melody, resamples: 100, tasks: ["
-        "{task: reconstruction, bars: 2, importance: [1, 2]}, {task: interpolation, bars: 2}, "
-        "{task: attributes, bars: 2, decodes: 2}], generators: ['held.py:Held']}"
-    )
-    plan = runner.make_plan(load_suite(str(tmp_path / "s.yaml")), limit=12)
-    document = runner.run(plan, tmp_path / "out", workers=1, timeout=120)
-    assert {r["status"] for r in document["results"] if r["generator"] == "Held"} == {"ok"}
-    names = {r["generator"] for r in document["results"]}
-    assert names == {"reference", "Held", "commonest-token", "data-interpolation"}
-    predicted = next(
-        r["value"]
-        for r in document["results"]
-        if (r["generator"], r["metric"], r["settings"].get("mode"))
-        == ("Held", "reconstruction_accuracy", "teacher_forced")
-    )
-    assert 0.3 < predicted < 0.8  # what is held, in folk tunes
-    iwae = [r["value"] for r in document["results"] if (r["generator"], r["metric"]) == ("Held", "iwae")]
-    assert iwae[0] <= iwae[1] <= -32 * math.log(130) + 20
-    console = Console(file=io.StringIO(), width=120)
-    print_table(document, console)
-    printed = console.file.getvalue()
-    for label in (
-        "mode sampled",
-        "mode teacher forced",
-        "draws 1",
-        "draws 2",
-        "alpha 0.0, to A",
-        "vector note density",
-    ):
-        assert label in printed
-    again = runner.run(plan, tmp_path / "out", workers=1, timeout=120)
-    assert again == document
-
-
-def test_an_n_gram_model_of_voices_is_a_decoder_alone():
-    generator = NGramGenerator("bach-chorales")
-    task = ReconstructionTask(task="reconstruction", bars=1, windows=4, representation="satb")
-    assert task.refusal(("Samples", "ScoresTokens"), generator.info, "melody") is None
