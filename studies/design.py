@@ -21,6 +21,7 @@
     headphone_check: none              # none | antiphase | huggins; recorded, nobody is turned away
     recruitment: {kind: open}          # open | invitation | prolific (needs completion_code)
     target: {participants: 72}         # or ratings: 192, or per_system: 85
+    organiser: {emails: [ada@example.org]}     # who may sign in to the organiser's page by OpenID Connect: ``openid``
     lease_minutes: 90                  # without a sign of life for so long, a participant's place is given to another
     retention: 2027-12-31              # ``evalkit study erase --expired`` removes personal data after this day
     analysis: {reference: real, difference: 0.5, screening: {catch_failed: 0.5}}     # declared before: ``declaration``
@@ -62,7 +63,8 @@ Page = Literal[
     "welcome", "consent", "background", "sound", "practice", "trials", "comment", "thanks", "declined", "full"
 ]
 PAGES = get_args(Page)
-CHANGEABLE = ("text", "title", "recruitment", "target", "retention", "lease_minutes")  # after the first participant
+# what may change after the first participant
+CHANGEABLE = ("text", "title", "recruitment", "target", "organiser", "retention", "lease_minutes")
 
 Name = Annotated[str, Field(pattern=NAME)]
 
@@ -142,6 +144,22 @@ class Recruitment(BaseModel):
         return self
 
 
+class Organiser(BaseModel):
+    """Who may sign in to the organiser's page; capitals do not matter."""
+
+    model_config = STRICT
+
+    emails: tuple[str, ...]
+
+    @field_validator("emails")
+    @classmethod
+    def _addresses(cls, emails: tuple[str, ...]) -> tuple[str, ...]:
+        odd = next((email for email in emails if not re.fullmatch(r"[^@\s]+@[^@\s]+", email)), None)
+        if odd is not None or not emails:
+            raise ValueError("give at least one address" if odd is None else f"{odd!r} is not an e-mail address")
+        return tuple(email.lower() for email in emails)
+
+
 class Target(BaseModel):
     """When the study is complete: exactly one of the three."""
 
@@ -181,6 +199,7 @@ class Study(BaseModel):
     headphone_check: Literal["none", "antiphase", "huggins"] = "none"
     recruitment: Recruitment = Recruitment()
     target: Target
+    organiser: Organiser | None = None
     lease_minutes: float = Field(default=90, ge=1, le=60 * 24 * 30)
     retention: dt.date | None = None
     analysis: Analysis = Analysis()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 from sqlalchemy import delete, func, or_, select, update
@@ -37,11 +37,13 @@ def enrol(
     invitation: str | None = None,
     prolific_id: str | None = None,
     simulated: bool = False,
+    admit: Callable[[str], None] | None = None,
 ) -> str:
     """A new participant's token. Who comes again with the same invitation or Prolific id gets the same token again.
 
     One transaction, and one enrolment at a time: two people who come at the same instant get different places. Refused
-    (``full``, ``not_open``, ``invitation``) where there is no place for them.
+    (``full``, ``not_open``, ``invitation``) where there is no place for them, and where ``admit``, which is asked with
+    the token before a new place is given, raises that.
     """
     kind, external = _external_id(opened, invitation, prolific_id, simulated)
     token = token_of(opened.secret, kind, external) if external else new_token()
@@ -53,6 +55,8 @@ def enrol(
         if study.state != "open":
             raise Refused("not_open", "This study does not take new participants at the moment.")
         slot = _free_slot(session, opened, simulated)
+        if admit is not None:
+            admit(token)
         me = _participant(opened, token, slot, language, kind, _new_code(session, opened, simulated))
         session.add(me)
         session.flush()

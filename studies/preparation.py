@@ -58,7 +58,7 @@ def new(folder: Path, example: str | None, run: Path | None) -> None:
 def check(folder: Path) -> int:
     """Look at the files, the plan, the texts and the rendered audio of a study; one line for each finding.
 
-    Exit code 0: nothing found. 1: findings. 2: no study, or one that cannot be read.
+    Exit code 0: nothing found. 1: findings. 2: no study, or one that cannot be read or served.
 
     \b
     Example:
@@ -66,9 +66,11 @@ def check(folder: Path) -> int:
     """
     from studies.checks import findings
     from studies.design import load_study
+    from studies.openid import lacks_secrets, read_provider
     from studies.stimuli import is_rendered
 
     study = load_study(folder)
+    read_provider(study)
     found = 0
     with _spinner() as looking:
         for line in findings(study, lambda what, n: looking(f"checking {what}")):
@@ -76,6 +78,8 @@ def check(folder: Path) -> int:
             found += 1
     if not found:
         click.echo(f"{folder}: nothing to complain about", err=True)
+    if note := lacks_secrets(study):
+        click.echo(note, err=True)
     with suppress(UserError):  # which is among the findings
         if not is_rendered(study):
             click.echo(f"not rendered yet, or not as it is now: evalkit study render {folder}", err=True)

@@ -4,10 +4,12 @@
 class Refused(Exception):
     """``code`` says what was wrong, for catalogues of translations; ``str`` is the sentence in English.
 
-    Codes: unknown_token full not_open invitation already_here declined gone wrong_step unknown_page stale_page answered
-    bad_answer not_heard bad_event unknown_clip expired_clip
+    ``facts`` are what the sentence says besides, for the gaps in a translation.
+
+    Codes: unknown_token full too_many not_open invitation already_here declined gone wrong_step unknown_page stale_page
+    answered bad_answer not_heard bad_event unknown_clip expired_clip
     """
 
-    def __init__(self, code: str, sentence: str) -> None:
+    def __init__(self, code: str, sentence: str, **facts: int) -> None:
         super().__init__(sentence)
-        self.code = code
+        self.code, self.facts = code, facts

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 
 from evalkit.errors import UserError
 from studies.app import serve
-from studies.app.password import Attempts, hashed, is_hash, is_right
+from studies.app.password import hashed, is_hash, is_right
 from studies.app.records import export_token, is_export_token
 from studies.app.sounds import RATE, antiphase_tone, check_sound, huggins_noise, pcm_wav, right_answer, volume_sound
 from studies.app.words import FOLDER, best_language, language_name, words_of
@@ -155,13 +155,6 @@ def test_a_password_is_known_by_its_hash_only() -> None:
     assert not is_right("", one)
     assert is_hash(one)
     assert not any(map(is_hash, ("", "open sesame", one[:-1], one + "0", one.replace("scrypt:15", "scrypt:40"))))
-
-
-def test_guessing_is_slowed_down() -> None:
-    attempts = Attempts(most=3, seconds=60)
-    assert [attempts.allow(now) for now in (0, 1, 2, 3, 59.9, 60.0, 60.5, 61.0)] == [
-        True, True, True, False, False, True, False, True,
-    ]  # fmt: skip
 
 
 def test_a_broken_hash_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ def main() -> None:
     study = serving().opened.study
     st.set_page_config(page_title=study.localised(study.title, study.languages[0]), layout="centered")
     show_style()
-    if serving().password_hash is None:
+    if not serving().has_organiser:
         participant_page()
         return
     pages = [

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from studies.app.frame import begin_page
-from studies.app.password import Attempts, is_right
 from studies.app.records import export_token
 from studies.app.server import serving
+from studies.app.sign_in import signed_in
 from studies.enrolment import invite
 from studies.export import make_tables
 from studies.opening import OpenStudy, set_state
@@ -20,41 +19,19 @@ from studies.progress import Progress, progress
 if TYPE_CHECKING:
     import pandas as pd
 
-SIGNED_IN_SECONDS = 8 * 3600
 REFRESH_SECONDS = 20
 STATES = {"open": "Open", "paused": "Paused: nobody new is admitted", "closed": "Closed: no more answers"}
-_attempts = Attempts()
 
 
 def organiser_page() -> None:
-    """Ask for the password, then show the study."""
-    opened, password_hash = serving().opened, serving().password_hash
+    """Show the study to who is its organiser."""
+    opened = serving().opened
     begin_page("organiser", "en")
     st.title(f"Study {opened.study.name}")
-    if password_hash is None:
-        return
-    if time.monotonic() - st.session_state.get("organiser_since", float("-inf")) > SIGNED_IN_SECONDS:
-        _sign_in(password_hash)
-        return
-    _overview(opened)
-    _control(opened)
-    _outcome(opened)
-
-
-def _sign_in(password_hash: str) -> None:
-    def check() -> None:
-        if not _attempts.allow():
-            st.session_state.organiser_notice = "Too many attempts. Please wait a minute."
-        elif is_right(st.session_state.pop("organiser_password", ""), password_hash):
-            st.session_state.organiser_since = time.monotonic()
-        else:
-            st.session_state.organiser_notice = "This is not the password."
-
-    if notice := st.session_state.pop("organiser_notice", None):
-        st.error(notice)
-    with st.form("sign-in"):
-        st.text_input("Password of the organiser", type="password", key="organiser_password", max_chars=200)
-        st.form_submit_button("Sign in", type="primary", on_click=check)
+    if signed_in():
+        _overview(opened)
+        _control(opened)
+        _outcome(opened)
 
 
 @st.fragment(run_every=REFRESH_SECONDS)

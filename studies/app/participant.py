@@ -15,6 +15,7 @@ import streamlit as st
 from studies import session
 from studies.app.answering import answers, ask
 from studies.app.frame import begin_page
+from studies.app.limits import newcomers, visitor
 from studies.app.player import show_sound_player, show_trial_player, trial_player_data
 from studies.app.server import serving
 from studies.app.sounds import TRIALS, right_answer
@@ -82,7 +83,7 @@ def _guarded(action: Callable[..., None]) -> Callable[..., None]:
         try:
             action(*args)
         except Refused as refused:
-            st.session_state.refused = refused.code
+            st.session_state.refused, st.session_state.refused_facts = refused.code, refused.facts
         except StoreUnavailable:
             st.session_state.refused = "unavailable"
 
@@ -91,11 +92,11 @@ def _guarded(action: Callable[..., None]) -> Callable[..., None]:
 
 def _show_refusal(language: str) -> None:
     """What the last press did not achieve, and why."""
-    code = st.session_state.pop("refused", None)
+    code, facts = st.session_state.pop("refused", None), st.session_state.pop("refused_facts", {})
     if code is not None:
         words = words_of(language)
         key = {"invitation": "invitation_needed", "wrong_step": "out_of_step"}.get(code, code)
-        st.error(words.get(key, words["broken"]))
+        st.error(words.get(key, words["broken"]).format(**facts))
 
 
 def _refused_page(opened: OpenStudy, refused: Refused, language: str) -> None:
@@ -158,7 +159,9 @@ def _begin(opened: OpenStudy, token: str | None, language: str) -> None:
         invitation = st.query_params.get("invitation") or st.session_state.get("invitation")
         prolific_id = st.query_params.get("PROLIFIC_PID")
         try:
-            token = session.enrol(opened, language=language, invitation=invitation, prolific_id=prolific_id)
+            token = session.enrol(
+                opened, language=language, invitation=invitation, prolific_id=prolific_id, admit=_admit(opened)
+            )
         except Refused as refused:
             if refused.code != "full":
                 raise
@@ -166,6 +169,14 @@ def _begin(opened: OpenStudy, token: str | None, language: str) -> None:
             return
         st.session_state.token = token
     session.give_consent(opened, token, True)
+
+
+def _admit(opened: OpenStudy) -> Callable[[str], None] | None:
+    """Who may take a new place; an invitation is one place anyway, and cannot be made up."""
+    if opened.study.recruitment.kind == "invitation":
+        return None
+    who, minutes = visitor(st.context.ip_address), opened.study.lease_minutes
+    return lambda token: newcomers.admit(who, token, minutes)
 
 
 def _decline(opened: OpenStudy, token: str | None) -> None:
@@ -331,6 +342,7 @@ def _save(opened: OpenStudy, token: str, page: TrialPage) -> None:
     if given is None:
         raise Refused("answer_all", "")
     session.submit(opened, token, page.trial, page.page_id, given)
+    newcomers.answered(token)
     st.session_state.notice = "saved"  # only now: it has been committed
     st.session_state.pop("trial", None)
 

@@ -1,4 +1,4 @@
-"""The organiser's password: kept as a salted scrypt hash, compared in constant time, guessed slowly."""
+"""The organiser's password: kept as a salted scrypt hash, and compared in constant time."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import hashlib
 import hmac
 import re
 import secrets
-import threading
-import time
-from collections import deque
 
 _FORM = re.compile(r"scrypt:(\d{1,2}):([0-9a-f]{32}):([0-9a-f]{64})")
 _COST = 15  # 2 ** 15 rounds of 8 blocks: 32 MiB and about a tenth of a second
@@ -35,23 +32,3 @@ def is_right(password: str, configured: str) -> bool:
 
 def _scrypt(password: str, salt: bytes, cost: int) -> bytes:
     return hashlib.scrypt(password.encode(), salt=salt, n=2**cost, r=8, p=1, maxmem=2 ** (cost + 12), dklen=32)
-
-
-class Attempts:
-    """How many tries there may be: ``most`` within ``seconds``, all visitors together."""
-
-    def __init__(self, most: int = 10, seconds: float = 60.0) -> None:
-        self._most, self._seconds = most, seconds
-        self._times: deque[float] = deque()
-        self._lock = threading.Lock()
-
-    def allow(self, now: float | None = None) -> bool:
-        """Whether there may be one more, which is counted."""
-        now = time.monotonic() if now is None else now
-        with self._lock:
-            while self._times and now - self._times[0] >= self._seconds:
-                self._times.popleft()
-            if len(self._times) >= self._most:
-                return False
-            self._times.append(now)
-            return True

@@ -16,6 +16,7 @@ from evalkit.errors import UserError
 from studies.cli import database_url, study_folder
 from studies.design import Study, load_study
 from studies.manifest import Stimulus, read_manifest
+from studies.openid import lacks_secrets, read_provider
 from studies.stimuli import is_rendered, render
 from studies.store import Store, open_store
 
@@ -34,7 +35,9 @@ def serve(folder: Path, database: str | None, host: str, port: int) -> None:
 
     What has not been rendered yet is rendered first. Stop it with Ctrl+C or SIGTERM at any time: whoever is taking part
     goes on where they stopped when it is started again. EVALKIT_ORGANISER_HASH, as `evalkit study password` prints it,
-    opens the organiser's page at /organiser.
+    opens the organiser's page at /organiser; so do organiser.emails in study.yaml with a secrets.toml in DIR, which is
+    described in the README. Behind a proxy on another machine, name it in FORWARDED_ALLOW_IPS, so that its
+    visitors can be told apart.
 
     \b
     Example:
@@ -42,6 +45,7 @@ def serve(folder: Path, database: str | None, host: str, port: int) -> None:
     """
     study = load_study(folder)
     password_hash = checked_hash(os.environ.get(PASSWORD))
+    read_provider(study)  # its mistakes are told before anything is rendered
     url = database_url(folder, database)
     listening = bind(host, port)
     with contextlib.closing(listening), contextlib.closing(open_store(url)) as store:
@@ -114,7 +118,8 @@ def run(
 
     from studies.app.server import SETTINGS, make_app
 
-    app: Any = make_app(opened, password_hash)
+    provider = read_provider(study)
+    app: Any = make_app(opened, password_hash, provider)
     settings = uvicorn.Config(
         app,
         access_log=False,  # addresses hold participants' tokens, and connections their IP addresses
@@ -127,7 +132,7 @@ def run(
         ws_ping_interval=SETTINGS["server.websocketPingInterval"],
         ws_ping_timeout=SETTINGS["server.websocketPingInterval"],
     )
-    _say(study, listening, password_hash is not None)
+    _say(study, listening, organiser=bool(password_hash or provider))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # which uvicorn calls when it has come to its end
     uvicorn.Server(settings).run(sockets=[listening])
 
@@ -138,3 +143,5 @@ def _say(study: Study, listening: socket.socket, organiser: bool) -> None:
     click.echo(f"{study.name} is open at http://{shown}:{port}/ (Ctrl+C stops it; nothing saved is lost)", err=True)
     if organiser:
         click.echo(f"organiser's page: http://{shown}:{port}/organiser", err=True)
+    if note := lacks_secrets(study):
+        click.echo(note, err=True)

@@ -1,14 +1,13 @@
 """The web server of a study: Streamlit's pages, our own routes, and what is closed to the outside.
 
     GET  /              the participant's page, by Streamlit; the participant's token is in the query (?p=...)
-    GET  /organiser     the organiser's page, where a password is configured
+    GET  /organiser     the organiser's page, where a password or a provider of identities is configured
     GET  /stim/{token}  one excerpt of one showing of one trial
     GET  /export/{token}  all records, for a few minutes after the organiser has asked for them
     GET  /sound/{name}  the volume sound, and the sounds of a participant's headphone check
     POST /event         what the player reports; answers what has been heard so far
 
-Everything else but Streamlit's own files, health and websocket answers 404: its metrics, agent and upload routes, its
-media files, its other components. Nothing is logged that names a participant: there is no access log.
+``guard`` says what else there is. Nothing is logged that names a participant: there is no access log.
 """
 
 from __future__ import annotations
@@ -23,28 +22,24 @@ from typing import Any
 
 import streamlit as st
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
 
 from studies import session
+from studies.app.guard import Guard
 from studies.app.records import export_archive, is_export_token
 from studies.app.sounds import check_sound, plain_wav, volume_sound
 from studies.app.words import best_language, words_of
+from studies.openid import Provider
 from studies.opening import OpenStudy
 from studies.refusal import Refused
 from studies.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
 SCRIPT = Path(__file__).with_name("main.py")
-OPEN = re.compile(
-    r"/(organiser|event|favicon\.png|manifest\.json)?|/(stim|sound|export)/[^/]+|/static/.+"
-    r"|(/organiser)?/_stcore/(health|host-config)"  # Streamlit looks for itself below a page, too
-)
 LARGEST_REPORT = 256 * 1024  # bytes of one POST
 STATUS = {
     "unknown_token": 403,
@@ -66,6 +61,7 @@ SETTINGS: dict[str, Any] = {
     "global.developmentMode": False,
     "logger.hideWelcomeMessage": True,
     "runner.magicEnabled": False,
+    "secrets.files": [],  # neither those of the home folder nor of the folder that we were started in
     "server.fileWatcherType": "none",
     "server.headless": True,
     "server.enableAgentApi": False,
@@ -79,30 +75,20 @@ SETTINGS: dict[str, Any] = {
     "theme.light.primaryColor": BLUE,
     "theme.dark.primaryColor": BLUE_IN_THE_DARK,
 }
-CONTENT_POLICY = (
-    "default-src 'none'; script-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "font-src 'self' data:; connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; manifest-src 'self'; "
-    "base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "Content-Security-Policy": CONTENT_POLICY,
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    "Referrer-Policy": "no-referrer",  # the address holds the participant's token
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "X-Robots-Tag": "noindex, nofollow",
-}
 ICON = "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect width='32' height='32' rx='7' fill='%230b66c3'/%3E%3Cg fill='white'%3E%3Crect x='5' y='19' width='9' height='4' rx='1'/%3E%3Crect x='12' y='13' width='8' height='4' rx='1'/%3E%3Crect x='19' y='7' width='8' height='4' rx='1'/%3E%3C/g%3E%3C/svg%3E"  # noqa: E501
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What this process serves; ``password_hash`` is the organiser's, or none."""
+    """What this process serves, and how its organisers prove who they are: by neither, there is no page for them."""
 
     opened: OpenStudy
     password_hash: str | None = None
+    provider: Provider | None = None
+
+    @property
+    def has_organiser(self) -> bool:
+        return self.password_hash is not None or self.provider is not None
 
 
 _serving: list[Serving] = []  # the script runs in this process, but Streamlit has no way to hand it anything
@@ -113,9 +99,9 @@ def serving() -> Serving:
     return _serving[-1]
 
 
-def make_app(opened: OpenStudy, password_hash: str | None = None) -> st.App:
+def make_app(opened: OpenStudy, password_hash: str | None = None, provider: Provider | None = None) -> st.App:
     """The ASGI application of one study. Streamlit can serve one study per process."""
-    _serving[:] = [Serving(opened, password_hash)]
+    _serving[:] = [Serving(opened, password_hash or None, provider)]
     volume_sound()  # made once, before anybody waits for it
     for name, value in SETTINGS.items():
         config.set_option(name, value)
@@ -125,11 +111,16 @@ def make_app(opened: OpenStudy, password_hash: str | None = None) -> st.App:
         Route("/sound/{name}", sound, methods=["GET"]),
         Route("/event", event, methods=["POST"]),
     ]
-    if password_hash:
+    if serving().has_organiser:
         routes += [Route("/organiser", page, methods=["GET"]), Route("/export/{token}", records, methods=["GET"])]
     else:
         routes += [Route(path, nothing) for path in ("/organiser", "/export/{token}")]
-    return st.App(SCRIPT, routes=routes, middleware=[Middleware(Guard)], on_script_error=_broken)
+    secrets: dict[str, Any] | None = None
+    if provider is not None:  # handed over as checked; a file that is changed while we run has no effect
+        config.set_option("server.cookieSecret", provider.cookie_secret)
+        secrets = {"auth": provider.model_dump()}
+    guard = Middleware(Guard, origin=provider.origin if provider else None)
+    return st.App(SCRIPT, secrets=secrets, routes=routes, middleware=[guard], on_script_error=_broken)
 
 
 def _broken(error: Exception) -> bool:
@@ -243,25 +234,3 @@ def _refusal(error: Refused | StoreUnavailable) -> Response:
 def _sound(content: bytes, media_type: str) -> Response:
     headers = {"Cache-Control": "no-store", "Content-Encoding": "identity"}  # compressed, lengths would differ
     return Response(content, media_type=media_type, headers=headers)
-
-
-class Guard:
-    """Closes what is not ours to show, and sets the headers of what is."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
-            await send(message)
-
-        if OPEN.fullmatch(scope["path"]):
-            await self.app(scope, receive, guarded)
-        else:
-            await Response(status_code=404)(scope, receive, guarded)
