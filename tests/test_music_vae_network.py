@@ -227,6 +227,16 @@ def test_the_loss_is_reconstruction_and_what_exceeds_the_free_bits():
     torch.testing.assert_close(annealed, -log_p + 0.02 * kl)
 
 
+def test_held_out_windows_are_scored_with_the_beta_of_the_last_update():
+    made = network()
+    tokens = tokens_for(made)
+    shown = {"tokens": tokens, "noise": torch.randn(3, 3)}
+    recipe = recipe_of(beta=0.2, beta_rate=0.9).model_copy(update={"steps": 7})
+    at_the_end = loss(made, shown, recipe, 7)
+    torch.testing.assert_close(loss(made, shown, recipe, None), at_the_end)
+    assert not torch.isclose(loss(made, shown, recipe, 6), at_the_end).any()
+
+
 def test_scheduled_sampling_feeds_the_truth_the_model_or_both():
     made = network(**HIER)
     tokens, z = tokens_for(made, n=200), torch.randn(200, 3)

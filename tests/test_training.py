@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from evalkit.cli import main
 from evalkit.errors import UserError
-from evalkit.music import satb
+from evalkit.music import melody, satb
 from evalkit.music.midi import write_midi
 from evalkit.registry import load_generator
 from generators.models.weights import checksum, load_weights, read_card, rounded, zoo
@@ -30,6 +30,17 @@ from generators.training.recipe import Recipe, find_recipe, presets
 from generators.training.session import CHECKPOINT, LOG, network_of, read_material, run_training
 
 MODELS = ("es-net", "orderless-nade", "coconet")
+
+
+@pytest.fixture(scope="module")
+def tunes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty melodies of eight bars in eighth notes."""
+    made = tmp_path_factory.mktemp("tunes")
+    for i in range(20):
+        tokens = np.full(128, melody.NO_EVENT, np.int16)
+        tokens[::2] = np.random.default_rng(i).integers(60, 80, 64)
+        write_midi(melody.decode(tokens, f"tune {i}"), made / f"{i:02d}.mid")
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +190,23 @@ def test_training_learns_and_keeps_the_best(folder: Path, tmp_path: Path):
     assert card["parameters"] == 30_769
 
 
+@pytest.mark.parametrize("model", ["musicvae-2bar-melody-ss", "musicvae-hier-16bar-melody"])
+def test_half_the_digits_are_enough_to_learn_and_weights_stay_single(model: str):
+    """Products in bfloat16, as the small presets have them, descend as those in float32 do."""
+    windows = np.random.default_rng(0).integers(58, 64, (64, tiny(model).network["steps"], 1)).astype(np.int16)
+    ends = []
+    for precision in ("float32", "bfloat16"):
+        recipe = tiny(model, precision=precision)
+        training = begin(trainable(model), recipe, lambda recipe=recipe: network_of(model, recipe), 0, "cpu")
+        train(training, windows, windows)
+        assert {p.dtype for p in training.network.parameters()} == {torch.float32}
+        first, last = training.progress.log[0]["valid_loss"], training.progress.log[-1]["valid_loss"]
+        assert last < 0.9 * first
+        ends.append(last)
+    assert ends[0] != ends[1]
+    assert ends[1] == pytest.approx(ends[0], rel=0.05)
+
+
 def test_early_stopping_ends_after_its_patience():
     recipe = tiny("coconet", validate_every=1, patience=3, learning_rate=1e-12, steps=1000)
     training = begin(trainable("coconet"), recipe, lambda: network_of("coconet", recipe), 0, "cpu")
@@ -206,11 +234,12 @@ def test_a_loss_that_is_not_finite_stops_with_its_batch(folder: Path, tmp_path: 
 # -------------------------------------------------------------------------------------------------- kill and resume
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_stopped_and_resumed_training_ends_with_the_same_weights(model: str, folder: Path, tmp_path: Path):
+@pytest.mark.parametrize("model", [*MODELS, "musicvae-2bar-melody-ss"])
+def test_stopped_and_resumed_training_ends_with_the_same_weights(model: str, folder: Path, tunes: Path, tmp_path: Path):
+    folder = tunes if "melody" in model else folder
     whole = run_training(model, "tiny", str(folder), tmp_path / "whole", seed=3)
     assert whole is not None
-    for stop_after in (7, 20, 21, 45):
+    for stop_after in (7, 20, 21, 28):
         steps = iter(range(1000))
         resume = (tmp_path / "parts" / CHECKPOINT).exists()
         assert run_training(

@@ -30,6 +30,16 @@ class Lstm(nn.LSTM):
                 with torch.no_grad():
                     parameter[hidden : 2 * hidden] = 1.0
 
+    def step(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """One step forwards ``(B, inputs)`` -> ``(B, hidden)``: layer by layer, faster than a call of ``forward``."""
+        made = []
+        for layer, (h, c) in enumerate(zip(*state, strict=True)):
+            weights = [getattr(self, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+            made.append(torch.lstm_cell(x, (h, c), *weights))
+            x = made[-1][0]
+        hs, cs = zip(*made, strict=True)
+        return x, (torch.stack(hs), torch.stack(cs))
+
 
 class InitialState(nn.Module):
     """tanh of an affine map of a vector, as the first state of every layer of an LSTM."""
@@ -87,8 +97,8 @@ class FlatDecoder(nn.Module):
         previous = z.new_zeros(len(z), sum(self.vocabularies))
         tokens, logits = [], []
         for t in range(steps):
-            hidden, state = self.lstm(torch.cat([previous, z], dim=1)[:, None], state)
-            now = self.head(hidden[:, 0]).split(self.vocabularies, dim=1)
+            hidden, state = self.lstm.step(torch.cat([previous, z], dim=1), state)
+            now = self.head(hidden).split(self.vocabularies, dim=1)
             choose = chosen(t)
             tokens.append(torch.stack([choose(column, given) for column, given in enumerate(now)], dim=1))
             logits.append(now)
@@ -154,9 +164,11 @@ class HierarchicalDecoder(nn.Module):
                 states = [begin(vector) for begin in self.lower_begin]
             choose, now, made = chosen(t), [], []
             for column, vocabulary in enumerate(self.vocabularies):
-                inputs = torch.cat([previous[column], vector], dim=1)[:, None]
-                hidden, states[column] = self.lower[column](inputs, states[column])
-                now.append(self.head[column](hidden[:, 0]))
+                inputs = torch.cat([previous[column], vector], dim=1)
+                lower = self.lower[column]
+                assert isinstance(lower, Lstm)
+                hidden, states[column] = lower.step(inputs, states[column])
+                now.append(self.head[column](hidden))
                 made.append(choose(column, now[-1]))
                 previous[column] = F.one_hot(made[-1], vocabulary).to(z.dtype)
             tokens.append(torch.stack(made, dim=1))

@@ -176,7 +176,10 @@ def _update(training: Training, shown: Batch) -> float:
     network.train()
     with torch.random.fork_rng(devices=_cuda_devices(network)):
         torch.manual_seed(int(np.random.default_rng([training.seed, progress.step]).integers(2**62)))  # of dropout
-        loss = training.trainable.loss(network, _tensors(shown, network), recipe, progress.step).mean()
+        tensors = _tensors(shown, network)
+        mixed = torch.autocast(_device(network).type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+        with mixed:
+            loss = training.trainable.loss(network, tensors, recipe, progress.step).mean()
     value = float(loss.detach())
     if not math.isfinite(value):
         raise Diverged(f"the loss of step {progress.step} is {value}", shown)
@@ -206,8 +209,11 @@ def _validate(training: Training, batches: list[Batch]) -> None:
 
 
 def _tensors(batch: Batch, network: nn.Module) -> dict[str, Tensor]:
-    device = next(network.parameters()).device
-    return {name: torch.from_numpy(array).to(device) for name, array in batch.items()}
+    return {name: torch.from_numpy(array).to(_device(network)) for name, array in batch.items()}
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:
@@ -215,5 +221,5 @@ def _copy(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _cuda_devices(network: nn.Module) -> list[int]:
-    device = next(network.parameters()).device
+    device = _device(network)
     return [device.index or 0] if device.type == "cuda" else []

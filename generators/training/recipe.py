@@ -33,6 +33,7 @@ class Recipe(BaseModel):
     validate_every: int = Field(ge=1)  # steps
     validation_passes: int = Field(1, ge=1)  # how often each held-out example is shown, differently each time
     patience: int = Field(ge=1)  # validations without gain after which training ends
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the products in training; bfloat16 takes half the time
     dtype: Literal["float32", "float16"] = "float32"  # of the weights that are kept
     transpose: tuple[int, int] | None = None  # training examples by so many semitones, drawn anew each time
     objective: dict[str, float] = {}  # settings of the model's own loss

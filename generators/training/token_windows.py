@@ -5,7 +5,8 @@ Loss of a window: the cross-entropy summed over its tokens, plus beta times the 
 scheduled sampling each step is fed, by a coin of its own for each window, the true token or one drawn from the model.
 
 Schedules, t counting updates: beta (1 - rate^t), rate 0 for a constant beta; sampling 1 - k / (k + exp(t / k)).
-Held-out windows are scored with the final beta, fed the truth, and with draws of z that are the same each time.
+Held-out windows are scored with the beta of the last update, fed the truth, and with draws of z that are the same each
+time.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evalkit.datasets.extraction import transposed
+from generators.models.draws import draw
 from generators.models.music_vae_network import Chosen, MusicVae
 from generators.training.material import of_windows
 from generators.training.recipe import Recipe
@@ -45,13 +47,13 @@ def loss(network: nn.Module, shown: dict[str, Tensor], recipe: Recipe, step: int
     """Nats per window, (B,)."""
     assert isinstance(network, MusicVae)
     tokens, objective = shown["tokens"].long(), recipe.objective
-    mean, scale = network.encode(tokens)
+    mean, scale = (part.float() for part in network.encode(tokens))
     z = mean + scale * shown["noise"]
     sampled = 0.0 if step is None else sampling_probability(objective.get("sampling_k", 0.0), step)
     logits = network.decoder(z, tokens) if sampled == 0 else scheduled(network, z, tokens, sampled)
     cross_entropy = sum(
         (
-            F.cross_entropy(given.transpose(1, 2), tokens[..., c], reduction="none").sum(dim=1)
+            F.cross_entropy(given.float().transpose(1, 2), tokens[..., c], reduction="none").sum(dim=1)
             for c, given in enumerate(logits)
         ),
         start=torch.zeros(len(tokens), device=tokens.device),
@@ -59,7 +61,8 @@ def loss(network: nn.Module, shown: dict[str, Tensor], recipe: Recipe, step: int
     if not network.latent:
         return cross_entropy
     free = objective.get("free_bits", 0.0) * NATS_PER_BIT
-    beta = beta_at(objective.get("beta", 1.0), objective.get("beta_rate", 0.0), step)
+    at = recipe.steps if step is None else step
+    beta = beta_at(objective.get("beta", 1.0), objective.get("beta_rate", 0.0), at)
     return cross_entropy + beta * (divergence(mean, scale) - free).clamp_min(0)
 
 
@@ -68,8 +71,8 @@ def divergence(mean: Tensor, scale: Tensor) -> Tensor:
     return (0.5 * (mean**2 + scale**2 - 1) - scale.log()).sum(dim=1)
 
 
-def beta_at(beta: float, rate: float, step: int | None) -> float:
-    return beta if step is None else beta * (1 - rate**step) if rate else beta
+def beta_at(beta: float, rate: float, step: int) -> float:
+    return beta * (1 - rate**step) if rate else beta
 
 
 def sampling_probability(k: float, step: int) -> float:
@@ -83,7 +86,7 @@ def scheduled(network: MusicVae, z: Tensor, tokens: Tensor, probability: float) 
 
     def chosen(step: int) -> Chosen:
         def token(column: int, logits: Tensor) -> Tensor:
-            drawn = torch.distributions.Categorical(logits=logits.detach()).sample()
+            drawn = draw(logits.detach().float(), torch.empty_like(logits, dtype=torch.float32).exponential_(), 1.0)
             return torch.where(coins[:, step], drawn, tokens[:, step, column])
 
         return token
