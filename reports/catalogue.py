@@ -19,10 +19,15 @@ MAIN_METRICS = (  # the first table, in reading order; everything else stands fu
     "edit_log_likelihood",
     "framewise_nll",
     "reconstruction_accuracy",
+    "exposure_bias",
+    "kl",
     "copied_bars",
 )
 
-FAMILY_TITLES = {"pianoroll": "Piano roll"}  # of families whose name is not their title
+BASELINES = ("data-interpolation", "commonest-token")  # rows that tasks add, to compare systems with
+MODES = ("teacher_forced", "sampled")  # of one metric, in reading order
+
+FAMILY_TITLES = {"pianoroll": "Piano roll", "elbo": "Likelihood bounds"}  # of families whose name is not their title
 
 DIRECTION_ARROWS: dict[Direction, str] = {"higher": "↑", "lower": "↓", "closer": "→R"}
 DIRECTION_WORDS: dict[Direction, str] = {

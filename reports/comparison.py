@@ -15,7 +15,7 @@ from itertools import combinations, groupby
 from typing import Any
 
 from evalkit.results import REFERENCE, Comparison, Direction, Result
-from reports.catalogue import MAIN_METRICS, describe, is_main
+from reports.catalogue import BASELINES, MAIN_METRICS, MODES, describe, is_main, plain
 from reports.comparability import canonical, comparable
 from reports.formatting import column_decimals
 from reports.records import Record
@@ -39,6 +39,11 @@ class Column:
     qualifier: str
     decimals: int
 
+    @property
+    def detail(self) -> str:
+        """In words what tells it from the other columns of its metric, and an unusual variant."""
+        return ", ".join(filter(None, (plain(self.variant) if self.variant != "correct" else "", self.qualifier)))
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -59,6 +64,11 @@ class Row:
     record: Record
     is_reference: bool
     cells: tuple[Cell, ...]
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether a task added it: what it has no number of was not asked of it."""
+        return self.generator in BASELINES
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +177,10 @@ def _gather(records: Sequence[Record], suite: str, task: str) -> dict[_Key, _Fou
 def _columns(found: Mapping[_Key, _Found]) -> dict[_Key, Column]:
     """Columns in reading order: main metrics first, then as the table of metrics has them."""
 
-    def place(key: _Key) -> tuple[int, int]:
+    def place(key: _Key) -> tuple[int, int, int]:
         main = MAIN_METRICS.index(key[0]) if key[0] in MAIN_METRICS else len(MAIN_METRICS)
-        return main, describe(key[0]).order
+        mode = json.loads(key[2]).get("mode")
+        return main, describe(key[0]).order, MODES.index(mode) if mode in MODES else len(MODES)
 
     columns = {}
     for key in sorted(found, key=place):
@@ -195,7 +206,7 @@ def _columns(found: Mapping[_Key, _Found]) -> dict[_Key, Column]:
 def _qualifier(settings: Mapping[str, Any], siblings: Sequence[Mapping[str, Any]]) -> str:
     """The settings in which columns of one metric and variant differ."""
     keys = {k for s in siblings for k in s if any(o.get(k) != s[k] for o in siblings)}
-    return ", ".join(f"{k.replace('_', ' ')} {settings.get(k, 'none')}" for k in sorted(keys))
+    return ", ".join(f"{plain(k)} {plain(str(settings.get(k, 'none')))}" for k in sorted(keys))
 
 
 def _systems(records: Sequence[Record], suite: str, task: str) -> list[tuple[int, str]]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evalkit.results import REFERENCE
+from reports.catalogue import BASELINES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
-INK, FAINT = "#1b1f24", "#c9ced6"  # the page exchanges these for its own text and line colours
+INK, FAINT, PAPER = "#1b1f24", "#c9ced6", "#fefefe"  # the page exchanges these for its own text, lines and ground
 NARROW, WIDE = 3.4, 7.0  # inches: one column, two columns
 SMALL = 7.5  # points: the legend's text
+NEUTRAL = "#7c8590"  # of baselines; it can be seen on white and on the page's dark ground
 FALLBACK_FONTS = (  # for names in scripts that DejaVu Sans lacks, where they are installed
     "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "IPAexGothic", "WenQuanYi Zen Hei", "Droid Sans Fallback",
     "Hiragino Sans", "Yu Gothic", "Malgun Gothic", "Arial Unicode MS", "Noto Sans Devanagari", "Noto Sans Thai",
@@ -53,13 +55,14 @@ class Look:
 
 
 def looks(systems: Sequence[str]) -> dict[str, Look]:
-    """Colour, marker and dash of each system; the same in all figures of a report."""
-    return {
+    """Colour, marker and dash of each system; the same in all figures of a report. Baselines are grey."""
+    made = {
         system: Look(
             COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[(i // len(COLOURS) + i) % len(DASHES)]
         )
-        for i, system in enumerate(s for s in systems if s != REFERENCE)
+        for i, system in enumerate(s for s in systems if s not in (REFERENCE, *BASELINES))
     }
+    return made | {system: Look(NEUTRAL, "d", (0, (2, 1.2))) for system in systems if system in BASELINES}
 
 
 def short_names(systems: Sequence[str], longest: int) -> dict[str, str]:
@@ -109,7 +112,14 @@ def visible(text: str) -> str:
 
 @contextmanager
 def canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
-    """A figure with our settings; no state of pyplot is touched."""
+    """A figure of one panel."""
+    with panels(width, height, 1) as (figure, (axes,)):
+        yield figure, axes
+
+
+@contextmanager
+def panels(width: float, height: float, columns: int) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure with our settings, its panels side by side; no state of pyplot is touched."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -133,7 +143,7 @@ def canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     with mpl.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # an empty box; the page has the name in full
         figure = Figure(figsize=(width, height), layout="constrained")
-        yield figure, figure.subplots()
+        yield figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
 
 def finished(figure: Figure, name: str, title: str, alternative: str) -> Drawing:
@@ -148,6 +158,6 @@ def inline(drawing: Drawing) -> str:
     svg = drawing.svg[drawing.svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{drawing.name}-", svg)
-    svg = svg.replace(INK, "currentColor").replace(FAINT, "var(--rule)")
+    svg = svg.replace(INK, "currentColor").replace(FAINT, "var(--rule)").replace(PAPER, "var(--page)")
     svg = re.sub("font-family: 'DejaVu Sans'[^;\"]*; ", "", svg)
     return re.sub(r'(<svg [^>]*?)width="[^"]*" height="[^"]*"', r'\1aria-hidden="true"', svg, count=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from reports.drawing import (
     FAINT,
     INK,
     NARROW,
+    SMALL,
     WIDE,
     Drawing,
     Look,
@@ -83,7 +85,7 @@ def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 def intervals(table: Table, place: int, look: Mapping[str, Look], name: str) -> Drawing | None:
     """Every system's value and 95 % interval on one metric, the reference's as a band; None if nothing is finite."""
     column = table.columns[place]
-    systems = [row for row in table.rows if not row.is_reference]
+    systems = [r for r in table.rows if not r.is_reference and (r.cells[place].result or not r.is_baseline)]
     finite = {row.system: value for row in table.rows if (value := _finite(row.cells[place].result)) is not None}
     if not any(row.system in finite for row in systems):
         return None
@@ -102,13 +104,17 @@ def intervals(table: Table, place: int, look: Mapping[str, Look], name: str) -> 
         axes.set_ylim(-0.6, len(systems) - 0.4)
         axes.margins(x=0.08)
         axes.locator_params(axis="x", nbins=4, integer=column.decimals == 0)
-        variant = "" if column.variant == "correct" else f" ({column.variant.replace('_', ' ')})"
+        variant = "" if column.variant == "correct" else f" ({plain(column.variant)})"
+        detail = "\n".join(textwrap.wrap(column.qualifier, 34))
         figure.suptitle(visible(column.title + variant), x=0.01, ha="left", fontsize=9, weight="bold")
+        if detail:
+            axes.set_title(visible(detail), fontsize=SMALL, loc="left")
         axes.set_xlabel(visible("\n".join(filter(None, (column.unit, DIRECTION_WORDS[column.direction])))))
         axes.grid(axis="x", color=FAINT, linewidth=0.5)
         axes.set_axisbelow(True)
         words = "; ".join(f"{system} {number(value, column.decimals)}" for system, value in finite.items())
-        return finished(figure, name, column.title, f"{column.title} with 95 % intervals: {words}.")
+        about = f"{column.title}, {column.qualifier}," if column.qualifier else column.title
+        return finished(figure, name, column.title, f"{about} with 95 % intervals: {words}.")
 
 
 def _finite(result: Result | None) -> float | None:

@@ -16,7 +16,7 @@ from evalkit.results import PROMPT, REFERENCE, write_atomically
 from reports import figures
 from reports.catalogue import DIRECTION_ARROWS, DIRECTION_WORDS, Description, describe, plain
 from reports.claims import Judgement, judge_claims, summary
-from reports.comparison import Table, split, tables
+from reports.comparison import Column, Table, split, tables
 from reports.drawing import Drawing, Look, inline, looks
 from reports.formatting import interval, interval_decimals, listed, minus, number, pvalue
 from reports.listening import sample_groups, slug
@@ -136,7 +136,7 @@ def verdict(table: Table) -> list[str]:
     undecided = []
     places = range(len(table.columns))
     for place, column in enumerate(table.columns):
-        name = f"{column.title}{_detail(column.variant)}"
+        name = _named(column)
         winner = next((row.system for row in table.rows if row.cells[place].clear), None)
         if winner is not None:
             winners.setdefault(winner, []).append(name)
@@ -148,7 +148,7 @@ def verdict(table: Table) -> list[str]:
     of_best = [{letter for row in table.rows if row.cells[i].best for letter in row.cells[i].letters} for i in places]
     for row in table.rows:
         behind = [
-            f"{table.columns[i].title}{_detail(table.columns[i].variant)}"
+            _named(table.columns[i])
             for i in places
             if row.cells[i].letters and of_best[i] and not of_best[i] & set(row.cells[i].letters)
         ]
@@ -168,6 +168,10 @@ def copying(table: Table) -> list[str]:
         for system, result in rates.items()
         if result and result.value
     ]
+
+
+def _named(column: Column) -> str:
+    return f"{column.title} ({column.detail})" if column.detail else column.title
 
 
 def _detail(variant: str) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from evalkit.results import REFERENCE
-from reports import estimator_error, figures
+from reports import attributes, estimator_error, figures, interpolation, reconstruction
+from reports.asked import Asked, asked, said, tasks
 from reports.catalogue import plain
 from reports.drawing import Drawing, Look, looks
 from reports.records import Record
@@ -26,7 +27,13 @@ class Plate:
 
 def plates(records: Sequence[Record], look: Mapping[str, Look]) -> list[Plate]:
     """The figures that records draw, beside the intervals of their tables."""
-    return [*_histograms(records, look), *_estimator_errors(records, look)]
+    return [
+        *_histograms(records, look),
+        *_estimator_errors(records, look),
+        *_reconstructions(records, look),
+        *_interpolations(records, look),
+        *_attribute_changes(records),
+    ]
 
 
 def _histograms(records: Sequence[Record], look: Mapping[str, Look]) -> list[Plate]:
@@ -53,6 +60,61 @@ def _estimator_errors(records: Sequence[Record], look: Mapping[str, Look]) -> li
             words = " ".join(estimator_error.sentences(found))
             made.append(Plate(drawing, f"{_headed(drawing, records, record, task)}: {what}. {words}", False))
     return made
+
+
+def _reconstructions(records: Sequence[Record], look: Mapping[str, Look]) -> list[Plate]:
+    """One for each task and voice (MusicVAE Tables 1 and 2)."""
+    every = [
+        (record, task, found)
+        for record in records
+        for task in tasks(record, reconstruction.METRICS)
+        for found in reconstruction.accuracies(task)
+    ]
+    made = []
+    for i, (record, task, found) in enumerate(every):
+        drawing = reconstruction.draw(found, _complete(look, found.systems), f"reconstruction-{i}")
+        words = reconstruction.caption(found, task)
+        made.append(_plate(drawing, words, task.missing(found.rows), records, record, task))
+    return made
+
+
+def _interpolations(records: Sequence[Record], look: Mapping[str, Look]) -> list[Plate]:
+    """One for each task (MusicVAE Fig. 3)."""
+    every = [(record, task, found) for record in records for task, found in record.interpolations.items()]
+    made = []
+    for i, (record, name, found) in enumerate(every):
+        found = replace(found, generators=_ordered(found.generators, record))
+        task = asked(record, name, interpolation.METRICS)
+        drawing = interpolation.draw(found, _complete(look, found.generators), f"interpolation-{i}")
+        if drawing is not None:
+            words, missing = interpolation.caption(found, task), task.missing(interpolation.drawn(found))
+            made.append(_plate(drawing, words, missing, records, record, task))
+    return made
+
+
+def _attribute_changes(records: Sequence[Record]) -> list[Plate]:
+    """One for each task and system (MusicVAE Fig. 4)."""
+    every = [(record, task, found) for record in records for task, found in record.attribute_changes.items()]
+    made = []
+    for i, (record, name, found) in enumerate(every):
+        found = replace(found, generators=_ordered(found.generators, record))
+        task = asked(record, name, attributes.METRICS)
+        systems = attributes.drawn(found)
+        for j, system in enumerate(systems):
+            drawing = attributes.draw(found, system, f"attributes-{i}-{j}")
+            words, missing = attributes.caption(found, system, task), "" if j else task.missing(systems)
+            made.append(_plate(drawing, words, missing, records, record, task))
+    return made
+
+
+def _plate(drawing: Drawing, words: str, missing: str, records: Sequence[Record], record: Record, task: Asked) -> Plate:
+    """Wide, with its caption; a title that the task's name begins with is not said twice."""
+    titled = task.task.lower().startswith(drawing.title.lower())
+    told = "" if titled else task.task
+    title = plain(task.task[:1].upper() + task.task[1:]) if titled else drawing.title
+    return Plate(
+        drawing, said(f"{_headed(replace(drawing, title=title), records, record, told)}: {words}", missing), True
+    )
 
 
 def _headed(drawing: Drawing, records: Sequence[Record], record: Record, task: str) -> str:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,46 @@ class EstimatorError:
     repetitions: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A mean at each place, and the ends of its 95 % interval; None where undefined."""
+
+    value: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Interpolation:
+    """What lies between pieces A (alpha 0) and B (alpha 1): ``hamming_a``, ``cost`` and other curves over alpha."""
+
+    alphas: tuple[float, ...]
+    generators: Mapping[str, Mapping[str, Curve]]
+    pairs: int | None = None  # of A and B
+
+
+Matrix = tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeMatrix:
+    """Per cent of change, a row for each vector that was added (+) or taken away (-), a column for each attribute."""
+
+    sign: Literal["+", "-"]
+    average: str
+    value: Matrix
+    low: Matrix  # of the 95 % interval
+    high: Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeChanges:
+    """What vectors of these attributes change, by generator."""
+
+    attributes: tuple[str, ...]
+    generators: Mapping[str, tuple[AttributeMatrix, ...]]
+
+
 Figure = TypeVar("Figure")
 ByTask = Mapping[str, Figure]  # the tasks that drew it; the first, whose figures bear no name, as ""
 
@@ -65,6 +105,8 @@ class Record:
     comparisons: tuple[Comparison, ...]
     pitch_cells: ByTask[Mapping[str, NDArray[np.float64]]]  # generator -> (128,) note cells
     estimator_errors: ByTask[EstimatorError]
+    interpolations: ByTask[Interpolation]
+    attribute_changes: ByTask[AttributeChanges]
     copies: Mapping[str, tuple[Copy, ...]]
     samples: Mapping[str, tuple[Path, ...]]  # generator -> MIDI files, by name
 
@@ -128,6 +170,12 @@ def read_record(path: Path, label: str) -> Record:
         estimator_errors={
             task: _estimator_error(path / "figures.json", figures, key)
             for task, key in _drawn(figures, "edit_likelihood_error")
+        },
+        interpolations={
+            task: _interpolation(path / "figures.json", figures, key) for task, key in _drawn(figures, "interpolation")
+        },
+        attribute_changes={
+            task: _attribute_changes(path / "figures.json", figures, key) for task, key in _drawn(figures, "attributes")
         },
         copies=_copies(path / "figures.json", figures),
         samples=_samples(path / "samples", dict.fromkeys(r.generator for r in results)),
@@ -202,6 +250,29 @@ def _estimator_error(file: Path, figures: Mapping[str, Any], key: str) -> Estima
                 raise UserError(
                     f"{file}: {key}.generators.{generator}.{name} must have a value for each of 'orderings'"
                 )
+    return found
+
+
+def _interpolation(file: Path, figures: Mapping[str, Any], key: str) -> Interpolation:
+    (found,) = _typed(file, {key: [_mapping(file, figures, key)]}, key, Interpolation)
+    for generator, curves in found.generators.items():
+        for what, curve in curves.items():
+            for name in ("value", "low", "high"):
+                if len(getattr(curve, name)) != len(found.alphas):
+                    where = f"{key}.generators.{generator}.{what}.{name}"
+                    raise UserError(f"{file}: {where} must have a value for each of 'alphas'")
+    return found
+
+
+def _attribute_changes(file: Path, figures: Mapping[str, Any], key: str) -> AttributeChanges:
+    (found,) = _typed(file, {key: [_mapping(file, figures, key)]}, key, AttributeChanges)
+    width = len(found.attributes)
+    for generator, matrices in found.generators.items():
+        for matrix in matrices:
+            for name in ("value", "low", "high"):
+                if [len(row) for row in getattr(matrix, name)] != [width] * width:
+                    where = f"{key}.generators.{generator}, {matrix.sign}, {matrix.average}: {name}"
+                    raise UserError(f"{file}: {where} must be {width} rows of {width} values, as there are attributes")
     return found
 
 

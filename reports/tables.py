@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from evalkit.results import Direction, Result
-from reports.catalogue import DIRECTION_WORDS, plain
+from reports.catalogue import DIRECTION_WORDS
 from reports.comparability import canonical
 from reports.comparison import Cell, Column, Table, split
 from reports.formatting import interval, number
@@ -105,8 +105,7 @@ def _tex_families(families: Sequence[tuple[str, int]]) -> str:
 
 
 def _tex_heading(column: Column) -> str:
-    detail = ", ".join(t for t in (plain(column.variant) if column.variant != "correct" else "", column.qualifier) if t)
-    text = tex_escape(column.title) + (rf" {{\scriptsize ({tex_escape(detail)})}}" if detail else "")
+    text = tex_escape(column.title) + (rf" {{\scriptsize ({tex_escape(column.detail)})}}" if column.detail else "")
     return f"{text} {ARROWS[column.direction]}"
 
 
