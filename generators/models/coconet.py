@@ -19,10 +19,9 @@ from torch import Tensor
 
 from evalkit.errors import UserError
 from evalkit.music.satb import SILENCE, VOICES
-from evalkit.protocols import piece_rng
 from generators.models.coconet_network import CoconetNetwork
 from generators.models.draws import draw
-from generators.models.trained import BATCH, Trained, batches_of_equal_length
+from generators.models.trained import BATCH, Trained, completed_in_batches
 
 TOKENS = 129  # of the representation: silence and the pitches 0..127
 FIRST, LAST, UNTIL = 0.9, 0.1, 0.7  # masked share at the first step and at the end, which it reaches at this part of N
@@ -62,16 +61,14 @@ class Coconet(Trained[CoconetNetwork]):
         temperature: float = 1.0,
     ) -> list[NDArray[np.int16]]:
         """The voices ``(T, 4)`` with a pitch in every cell under the mask; all other cells as they were given."""
-        if not temperature >= 0:
-            raise UserError(f"coconet: the temperature must not be negative, got {temperature}")
-        filled: list[NDArray[np.int16]] = [np.array([])] * len(contexts)
-        for index in batches_of_equal_length(contexts):
-            fill = np.stack([mask[i] for i in index])
-            voices = np.where(fill, SILENCE, np.stack([contexts[i] for i in index])).astype(np.int16)
-            streams = [piece_rng(seed, int(i)) for i in index]
-            for i, made in zip(index, self._gibbs(voices, fill, streams, temperature), strict=True):
-                filled[i] = made
-        return filled
+        self.check_temperature(temperature)
+
+        def fill_in(
+            given: NDArray[Any], fill: NDArray[np.bool_], streams: list[np.random.Generator]
+        ) -> NDArray[np.int16]:
+            return self._gibbs(np.where(fill, SILENCE, given).astype(np.int16), fill, streams, temperature)
+
+        return completed_in_batches(contexts, mask, seed, fill_in)
 
     def _gibbs(
         self,

@@ -12,7 +12,7 @@ followed, except that
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evalkit.errors import UserError
-from evalkit.protocols import piece_rng
 from generators.models.edits import Allowed, sample_edits
-from generators.models.trained import BATCH, Trained, batches_of_equal_length
+from generators.models.trained import BATCH, Trained, completed_in_batches
 from generators.models.unet import UNet
 
 PITCHES = 128
@@ -87,31 +86,29 @@ class EditsRolls(Trained[UNet]):
         temperature: float = 1.0,
     ) -> Completed:
         """``complete`` with the edits that were made."""
-        if not temperature >= 0:
-            raise UserError(f"{self.model}: the temperature must not be negative, got {temperature}")
-        low, high = self.info.pitch_range
-        rolls: list[NDArray[np.bool_]] = [np.array([])] * len(contexts)
-        edits: list[NDArray[np.int16]] = [np.array([])] * len(contexts)
-        for index in batches_of_equal_length(contexts):
-            fill = np.stack([mask[i] for i in index])
-            given = np.stack([contexts[i] for i in index]) & ~fill
-            steps, pitches = given.shape[1], high + 1 - low
-            cropped = self.tensor(given[:, :, low : high + 1])
-            flat_fill = self.tensor(fill[:, :, low : high + 1]).flatten(1)
+        self.check_temperature(temperature)
+
+        def edit(
+            given: NDArray[Any], fill: NDArray[np.bool_], streams: list[np.random.Generator]
+        ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.int16]]]:
+            low, high = self.info.pitch_range
+            rolls = given & ~fill
+            cropped, steps = self.tensor(rolls[:, :, low : high + 1]), rolls.shape[1]
             made, cells = sample_edits(
                 self.network,
                 cropped,
-                self.allowed(cropped.flatten(1), flat_fill, steps),
-                [piece_rng(seed, int(i)) for i in index],
+                self.allowed(cropped.flatten(1), self.tensor(fill[:, :, low : high + 1]).flatten(1), steps),
+                streams,
                 iterations=self.iterations_for(steps),
                 temperature=temperature,
             )
-            given[:, :, low : high + 1] = made.cpu().numpy()
-            step, pitch = np.divmod(cells, pitches)
+            rolls[:, :, low : high + 1] = made.cpu().numpy()
+            step, pitch = np.divmod(cells, high + 1 - low)
             told = np.where(cells[..., None] < 0, -1, np.stack([step, pitch + low], axis=-1)).astype(np.int16)
-            for row, i in enumerate(index):
-                rolls[i], edits[i] = given[row], told[row]
-        return Completed(rolls, edits)
+            return zip(rolls, told, strict=True)
+
+        completed = completed_in_batches(contexts, mask, seed, edit)
+        return Completed([roll for roll, _ in completed], [edits for _, edits in completed])
 
     def edit_log_probs(self, rolls: NDArray[np.bool_], cells: NDArray[np.integer] | None = None) -> NDArray[np.float64]:
         """Log-softmax over the cells of the pitch range that may be toggled, ``(B, T, 128)``; -inf for all others."""

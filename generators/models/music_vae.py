@@ -54,8 +54,7 @@ class OfWindows(Trained[MusicVae]):
     def _written(
         self, z: NDArray[np.floating], streams: Sequence[np.random.Generator], temperature: float
     ) -> list[NDArray[np.int16]]:
-        if not temperature >= 0:
-            raise UserError(f"{self.model}: the temperature must not be negative, got {temperature}")
+        self.check_temperature(temperature)
         network, written = self.network, []
         for start in range(0, len(z), BATCH):
             rows = slice(start, start + BATCH)

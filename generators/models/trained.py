@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from evalkit import __version__
 from evalkit.errors import UserError
-from evalkit.protocols import GeneratorInfo, fingerprint
+from evalkit.protocols import GeneratorInfo, fingerprint, piece_rng
 from generators.adapters import LifeCycle
 from generators.models.weights import checksum, find_weights, load_weights, place, read_card
 
 N = TypeVar("N", bound=nn.Module)
+T = TypeVar("T")
 
 BATCH = 16  # pieces that go through a network together: more is not faster on a CPU
 
@@ -107,8 +108,30 @@ class Trained(LifeCycle, ABC, Generic[N]):
         assert self._network is not None
         return self._network
 
+    def check_temperature(self, temperature: float) -> None:
+        if not temperature >= 0:
+            raise UserError(f"{self.model}: the temperature must not be negative, got {temperature}")
+
     def tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+
+def completed_in_batches(
+    contexts: Sequence[NDArray[Any]],
+    mask: Sequence[NDArray[np.bool_]],
+    seed: int,
+    complete: Callable[[NDArray[Any], NDArray[np.bool_], list[np.random.Generator]], Iterable[T]],
+) -> list[T]:
+    """What ``complete`` makes of each context, in their order.
+
+    It is given contexts of one length, their masks, ``(B, T, ...)`` each, and each one's own stream of random numbers.
+    """
+    made: dict[int, T] = {}
+    for index in batches_of_equal_length(contexts):
+        given, fill = (np.stack([arrays[i] for i in index]) for arrays in (contexts, mask))
+        streams = [piece_rng(seed, int(i)) for i in index]
+        made.update(zip(index.tolist(), complete(given, fill, streams), strict=True))
+    return [made[i] for i in range(len(contexts))]
 
 
 def batches_of_equal_length(pieces: Sequence[NDArray[Any]], size: int = BATCH) -> Iterator[NDArray[np.int64]]:
