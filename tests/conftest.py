@@ -11,6 +11,7 @@ import shutil
 import signal
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from itertools import combinations, product
@@ -302,6 +303,39 @@ def postgresql() -> Iterator[PostgresServer]:
         os.kill(server.get_pid(), signal.SIGQUIT)
     atexit.unregister(server._cleanup)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def kill_postgresql(postgresql: PostgresServer) -> Callable[[], Callable[[], None]]:
+    """A function that kills all of PostgreSQL's processes, and gives one that starts it from what is on the disk."""
+    import subprocess
+
+    import psutil
+
+    def kill() -> Callable[[], None]:
+        postmaster = psutil.Process(postgresql.get_pid())
+        sockets = Path(postgresql.get_postmaster_info().socket_dir)
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        deadline = time.monotonic() + 30
+        while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        for names_a_zombie in (postgresql.pgdata / "postmaster.pid", *sockets.glob(".s.PGSQL.*")):
+            names_a_zombie.unlink(missing_ok=True)  # it stays one where nobody collects orphans
+        return start
+
+    def start() -> None:
+        for _ in range(60):  # it gives up while PostgreSQL is still recovering
+            with contextlib.suppress(subprocess.TimeoutExpired, AssertionError):
+                postgresql.ensure_postgres_running()
+                return
+            time.sleep(0.5)
+        pytest.fail("PostgreSQL did not start again")
+
+    return kill
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

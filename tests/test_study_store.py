@@ -1,6 +1,5 @@
 """The store under fire: both databases, many processes at once, and SIGKILL."""
 
-import contextlib
 import json
 import os
 import signal
@@ -13,7 +12,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import psutil
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -269,7 +267,7 @@ def test_crowds_and_kills_lose_and_double_nothing(database: str, tmp_path: Path,
         workers[0] = start_worker(database, logs[0])
         wait_for(logs, "rated", PEOPLE * TRIALS // 2)
         if not database.endswith(".sqlite"):
-            kill_and_restart(request.getfixturevalue("postgresql"))
+            request.getfixturevalue("kill_postgresql")()()
         assert [worker.wait(timeout=120) for worker in workers] == [0] * WORKERS
     finally:
         for worker in workers:
@@ -297,28 +295,6 @@ def wait_for(logs: list[Path], kind: str, number: int) -> None:
     while sum(log.read_bytes().count(f'["{kind}"'.encode()) for log in logs if log.exists()) < number:
         assert time.monotonic() < deadline, f"fewer than {number} {kind}"
         time.sleep(0.1)
-
-
-def kill_and_restart(server) -> None:
-    """SIGKILL to all of PostgreSQL's processes, and a start from what is on the disk."""
-    postmaster = psutil.Process(server.get_pid())
-    processes = [postmaster, *postmaster.children(recursive=True)]
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    deadline = time.monotonic() + 30
-    while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    sockets = Path(server.get_postmaster_info().socket_dir)
-    for names_a_zombie in (server.pgdata / "postmaster.pid", *sockets.glob(".s.PGSQL.*")):
-        names_a_zombie.unlink(missing_ok=True)  # it stays one where nobody collects orphans
-    for _ in range(60):  # it gives up while PostgreSQL is still recovering
-        with contextlib.suppress(subprocess.TimeoutExpired, AssertionError):
-            server.ensure_postgres_running()
-            return
-        time.sleep(0.5)
-    pytest.fail("PostgreSQL did not start again")
 
 
 def finish_the_rest(opened: session.OpenStudy) -> None:

@@ -17,7 +17,8 @@ from studies.cli import database_url, study_folder
 from studies.design import Study, load_study
 from studies.manifest import Stimulus, read_manifest
 from studies.openid import lacks_secrets, read_provider
-from studies.stimuli import is_rendered, render
+from studies.preparation import render_with_progress
+from studies.stimuli import is_rendered
 from studies.store import Store, open_store
 
 PASSWORD = "EVALKIT_ORGANISER_HASH"
@@ -94,17 +95,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 def rendered(study: Study) -> tuple[Stimulus, ...]:
     """The study's stimuli, rendered first if that has not been done."""
-    if is_rendered(study):
-        return read_manifest(study.folder)
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from studies.stimuli import plan
-
-    total = sum(len(job.sources) for job in plan(study))
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("rendering", total=total)
-        return render(study, advance=lambda item, n: progress.update(task, advance=n))
+    return read_manifest(study.folder) if is_rendered(study) else render_with_progress(study)
 
 
 def run(
