@@ -41,17 +41,14 @@ def simulate_pairs(
     are balanced for each listener as far as ``trials`` allows; items are drawn without repetition where enough exist.
     """
     rng = np.random.default_rng(seed)
-    systems = list(strengths)
-    left, right = balanced_pairs(rng, len(systems), listeners, trials)
-    theta = np.array([strengths[s] for s in systems])
-    uniform = _correlated_uniform(rng, left, right, len(systems), taste)
+    left, right, advantage, uniform = _heard_pairs(rng, strengths, listeners, trials, taste)
     with np.errstate(divide="ignore"):
         log_nu = np.log(np.array([[tie]]))
-    log_p = davidson((theta[left] - theta[right] + side).ravel()[None], log_nu)[0][0]
+    log_p = davidson((advantage + side).ravel()[None], log_nu)[0][0]
     p = np.exp(log_p).reshape(*left.shape, 3)
     outcome = (uniform > p[..., 0]).astype(int) + (uniform > p[..., 0] + p[..., 1])
     outcome[(tie == 0) & (outcome == 1)] = 2
-    return _frame(rng, systems, left, right, items, outcome=np.array(OUTCOMES)[outcome].ravel())
+    return _frame(rng, list(strengths), left, right, items, outcome=np.array(OUTCOMES)[outcome].ravel())
 
 
 def simulate_likert_pairs(
@@ -66,13 +63,11 @@ def simulate_likert_pairs(
 ) -> pd.DataFrame:
     """Graded preferences from 1 (clearly the left) to ``points`` (clearly the right): logistic, in equal steps of 1."""
     rng = np.random.default_rng(seed)
-    systems = list(strengths)
-    left, right = balanced_pairs(rng, len(systems), listeners, trials)
-    theta = np.array([strengths[s] for s in systems])
-    uniform = np.clip(_correlated_uniform(rng, left, right, len(systems), taste), 1e-12, 1 - 1e-12)
-    latent = np.log(uniform / (1 - uniform)) - (theta[left] - theta[right])
+    left, right, advantage, uniform = _heard_pairs(rng, strengths, listeners, trials, taste)
+    uniform = np.clip(uniform, 1e-12, 1 - 1e-12)
+    latent = np.log(uniform / (1 - uniform)) - advantage
     cuts = np.arange(points - 1) - (points - 2) / 2
-    return _frame(rng, systems, left, right, items, rating=(1 + np.searchsorted(cuts, latent)).ravel())
+    return _frame(rng, list(strengths), left, right, items, rating=(1 + np.searchsorted(cuts, latent)).ravel())
 
 
 def simulate_ratings(
@@ -91,19 +86,13 @@ def simulate_ratings(
     Standard deviations on the latent logistic scale: ``taste`` (listener and system), ``severity`` (listener), and
     ``clip`` (system and item: some clips are better, whoever listens).
     """
-    import pandas as pd
-
     rng = np.random.default_rng(seed)
     systems, shape = list(strengths), (listeners, len(strengths), items)
     latent = np.array(list(strengths.values()))[None, :, None] + rng.logistic(size=shape)
     latent += rng.normal(0, severity, (listeners, 1, 1)) + rng.normal(0, taste, (listeners, len(systems), 1))
     latent += rng.normal(0, clip, (1, len(systems), items)) if clip else 0.0
     cuts = np.linspace(-2, 2, points - 1)
-    listener, system, item = (a.ravel() for a in np.indices(shape))
-    rating = 1 + np.searchsorted(cuts, latent).ravel()
-    columns: dict[str, Any] = {"listener": _names("listener", listener), "item": _names("item", item)}
-    columns |= {"system": np.array(systems, object)[system], "rating": rating, "simulated": True}
-    return pd.DataFrame(columns)
+    return _cells(systems, ("listener", "system", "item"), rating=1 + np.searchsorted(cuts, latent))
 
 
 def simulate_rankings(
@@ -113,17 +102,12 @@ def simulate_rankings(
 
     With tastes the strengths over all listeners are smaller than those given here.
     """
-    import pandas as pd
-
     rng = np.random.default_rng(seed)
     systems, shape = list(strengths), (listeners, sets, len(strengths))
     latent = np.array(list(strengths.values())) + rng.gumbel(size=shape)
     latent += rng.normal(0, taste, (listeners, 1, len(systems))) if taste else 0.0
     rank = 1 + (-latent).argsort(axis=-1).argsort(axis=-1)
-    listener, item, system = (a.ravel() for a in np.indices(shape))
-    columns: dict[str, Any] = {"listener": _names("listener", listener), "item": _names("item", item)}
-    columns |= {"system": np.array(systems, object)[system], "rank": rank.ravel(), "simulated": True}
-    return pd.DataFrame(columns)
+    return _cells(systems, ("listener", "item", "system"), rank=rank)
 
 
 def balanced_pairs(
@@ -135,6 +119,15 @@ def balanced_pairs(
     dealt = np.concatenate([rng.permutation(len(both)) for _ in range(rounds)])[: listeners * trials]
     chosen = both[dealt].reshape(listeners, trials, 2)
     return chosen[..., 0], chosen[..., 1]
+
+
+def _heard_pairs(
+    rng: np.random.Generator, strengths: dict[str, float], listeners: int, trials: int, taste: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats, Floats]:
+    """Left, right, by how much the left is stronger, and uniform numbers to answer with: (listeners, trials) each."""
+    left, right = balanced_pairs(rng, len(strengths), listeners, trials)
+    theta = np.array(list(strengths.values()))
+    return left, right, theta[left] - theta[right], _correlated_uniform(rng, left, right, len(strengths), taste)
 
 
 def _correlated_uniform(
@@ -169,6 +162,17 @@ def _frame(
         "right": names[right.ravel()],
     }
     return pd.DataFrame(columns | answers | {"simulated": True})
+
+
+def _cells(systems: Sequence[str], axes: tuple[str, str, str], **answers: NDArray) -> pd.DataFrame:
+    """A row for each cell of answers whose axes are listeners, items and systems, in the order that ``axes`` says."""
+    import pandas as pd
+
+    ((name, cells),) = answers.items()
+    index = dict(zip(axes, (each.ravel() for each in np.indices(cells.shape)), strict=True))
+    columns: dict[str, Any] = {kind: _names(kind, index[kind]) for kind in ("listener", "item")}
+    columns |= {"system": np.array(systems, object)[index["system"]], name: cells.ravel(), "simulated": True}
+    return pd.DataFrame(columns)
 
 
 def _names(kind: str, numbers: NDArray[np.intp]) -> NDArray:
