@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from reports.asked import Asked, said
 from reports.catalogue import plain
-from reports.drawing import NEUTRAL, WIDE, Drawing, finished, panels, short_names, visible
+from reports.drawing import INK, NEUTRAL, WIDE, Drawing, finished, panels, short_names, visible
 from reports.formatting import minus
 from reports.records import AttributeChanges, AttributeMatrix
 
@@ -29,9 +30,27 @@ SPOKEN = {
     "syncopation_8th": "8th syncopation",
 }
 MOST = 100.0  # per cent at which colours end: nothing left, or twice as much
+FINE = 20.0  # per cent: numbers have a decimal where none is larger
 LIGHT, DARK = "#ffffff", "#000000"  # text on a cell; not the page's ink, as cells keep their colours in the dark
 DIVERGING = ("#a6480a", "#e08b3f", "#f7f7f7", "#5a9bc9", "#0b4f86")  # less, as much, more; orange and blue
 CELL_POINTS = 37.0  # width of a cell
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Colours from ``-end`` to ``end`` per cent."""
+
+    colours: Colormap
+    end: float
+
+    @property
+    def decimals(self) -> int:
+        return 1 if self.end <= FINE else 0
+
+    def colour(self, value: float) -> list[float]:
+        """Red, green, blue and opacity; beyond the ends those of the ends."""
+        place = (min(max(value / self.end, -1.0), 1.0) + 1) / 2
+        return [float(part) for part in self.colours(place)]
 
 
 def matrices(found: AttributeChanges, system: str) -> dict[str, AttributeMatrix]:
@@ -39,7 +58,7 @@ def matrices(found: AttributeChanges, system: str) -> dict[str, AttributeMatrix]
     made = found.generators[system]
     averages = [m.average for m in made]
     average = AVERAGE if AVERAGE in averages else next(iter(averages), None)
-    return {m.sign: m for sign in TITLES for m in made if (m.sign, m.average) == (sign, average)}
+    return {sign: m for sign in TITLES for m in made if (m.sign, m.average) == (sign, average)}
 
 
 def drawn(found: AttributeChanges) -> list[str]:
@@ -68,19 +87,18 @@ def draw(found: AttributeChanges, system: str, name: str) -> Drawing:
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     made = matrices(found, system)
-    end = limit(found)
-    colours = LinearSegmentedColormap.from_list("", DIVERGING)
+    scale = Scale(LinearSegmentedColormap.from_list("", DIVERGING), limit(found))
     spoken = [SPOKEN.get(a, plain(a).capitalize()) for a in found.attributes]
     with panels(WIDE, 2.95, len(TITLES)) as (figure, both):
         for axes, (sign, title) in zip(both, TITLES.items(), strict=True):
             axes.set_title(title, fontsize=8)
             if sign in made:
-                _matrix(axes, made[sign], colours, end)
+                _matrix(axes, made[sign], scale)
             else:
                 axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes)
             _frame(axes, spoken, labelled=axes is both[0])
         bar = figure.colorbar(
-            ScalarMappable(Normalize(-end, end), colours),
+            ScalarMappable(Normalize(-scale.end, scale.end), scale.colours),
             ax=both,
             extend=_beyond(found),
             shrink=0.8,
@@ -96,51 +114,52 @@ def draw(found: AttributeChanges, system: str, name: str) -> Drawing:
         return finished(figure, name, f"Attribute vectors of {system}", _in_words(found, made))
 
 
-def _matrix(axes: Axes, made: AttributeMatrix, colours: Colormap, end: float) -> None:
+def _matrix(axes: Axes, made: AttributeMatrix, scale: Scale) -> None:
     from matplotlib.patches import Rectangle
 
     width = len(made.value)
     for row, column in product(range(width), repeat=2):
-        value = made.value[row][column]
-        corner = (column - 0.5, row - 0.5)
-        if value is None or math.isnan(value):
+        value, corner = made.value[row][column], (column - 0.5, row - 0.5)
+        undefined = value is None or math.isnan(value)
+        if value is None or undefined:
             axes.add_patch(Rectangle(corner, 1, 1, fill=False, linewidth=0.4, edgecolor=NEUTRAL, hatch="/////"))
-            continue
-        place = (min(max(value / end, -1.0), 1.0) + 1) / 2
-        colour = [float(part) for part in colours(place)]
-        axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, linewidth=0.4, edgecolor=LIGHT))
-        _say(axes, row, column, value, _ends(made, row, column), _ink(colour))
-    for place in range(width):  # an attribute's vector is to change the attribute itself
-        axes.add_patch(
-            Rectangle((place - 0.46, place - 0.46), 0.92, 0.92, fill=False, edgecolor=DARK, linewidth=1.0, zorder=4)
-        )
+        else:
+            colour = scale.colour(value)
+            axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, linewidth=0.4, edgecolor=LIGHT))
+            ends = (made.low[row][column], made.high[row][column])
+            _say(axes, (column, row), per_cent(value, scale.decimals), _interval(ends, scale.decimals), _ink(colour))
+        if row == column:  # an attribute's vector is to change the attribute itself
+            inside = (column - 0.46, row - 0.46)
+            frame = INK if undefined else DARK
+            axes.add_patch(Rectangle(inside, 0.92, 0.92, fill=False, edgecolor=frame, linewidth=1.0, zorder=4))
 
 
-def _say(axes: Axes, row: int, column: int, value: float, interval: str, ink: str) -> None:
+def _say(axes: Axes, centre: tuple[int, int], value: str, interval: str, ink: str) -> None:
     """The number, and its interval in smaller type that fits into the cell."""
-    axes.text(
-        column, row - (0.14 if interval else 0), per_cent(value), ha="center", va="center", fontsize=7, color=ink,
-        zorder=5,
-    )  # fmt: skip
+    column, row = centre
+    style: dict[str, Any] = {"ha": "center", "va": "center", "color": ink, "zorder": 5}
+    axes.text(column, row - (0.14 if interval else 0), value, fontsize=7, **style)
     if interval:
         size = min(5.2, CELL_POINTS / (0.6 * len(interval)))
-        axes.text(column, row + 0.24, interval, ha="center", va="center", fontsize=size, color=ink, zorder=5)
+        axes.text(column, row + 0.24, interval, fontsize=size, **style)
 
 
-def _ends(made: AttributeMatrix, row: int, column: int) -> str:
-    ends = [matrix[row][column] for matrix in (made.low, made.high)]
-    if any(_undefined(end) for end in ends):
+def _interval(ends: tuple[float | None, float | None], decimals: int) -> str:
+    """``[−3, 12]``; nothing where an end is undefined."""
+    if any(end is None or math.isnan(end) for end in ends):
         return ""
-    low, high = (per_cent(float(end)).removeprefix("+") for end in ends if end is not None)
+    low, high = (per_cent(end, decimals).removeprefix("+") for end in ends)
     return f"[{low}, {high}]"
 
 
-def per_cent(value: float) -> str:
-    """Whole per cent, ``+`` for more; ``−0`` is 0."""
+def per_cent(value: float | None, decimals: int = 0) -> str:
+    """With a sign, ``+`` for more; ``−0`` is 0."""
+    if value is None or math.isnan(value):
+        return "undefined"
     if math.isinf(value):
         return "+∞" if value > 0 else "−∞"
-    whole = round(value)
-    return minus(f"{whole:+,}") if whole else "0"
+    text = f"{value:+,.{decimals}f}"
+    return minus(text if text.strip("+-0.") else text[1:])
 
 
 def _ink(colour: Sequence[float]) -> str:
@@ -180,12 +199,7 @@ def _in_words(found: AttributeChanges, made: dict[str, AttributeMatrix]) -> str:
 
 
 def _row(names: Sequence[str], row: Sequence[float | None]) -> str:
-    cells = ["undefined" if _undefined(cell) else per_cent(float(cell or 0)) for cell in row]
-    return ", ".join(f"{name} {cell}" for name, cell in zip(names, cells, strict=True))
-
-
-def _undefined(cell: float | None) -> bool:
-    return cell is None or math.isnan(cell)
+    return ", ".join(f"{name} {per_cent(cell)}" for name, cell in zip(names, row, strict=True))
 
 
 def caption(found: AttributeChanges, system: str, asked: Asked) -> str:

@@ -89,7 +89,8 @@ def intervals(table: Table, place: int, look: Mapping[str, Look], name: str) -> 
     finite = {row.system: value for row in table.rows if (value := _finite(row.cells[place].result)) is not None}
     if not any(row.system in finite for row in systems):
         return None
-    with canvas(NARROW, 1.15 + 0.24 * len(systems)) as (figure, axes):
+    detail = textwrap.wrap(column.qualifier, 34)
+    with canvas(NARROW, 1.15 + 0.24 * len(systems) + 0.14 * len(detail)) as (figure, axes):
         for row in table.rows:
             if row.is_reference and row.system in finite:
                 _draw_reference(axes, row.cells[place].result, finite[row.system])
@@ -105,10 +106,9 @@ def intervals(table: Table, place: int, look: Mapping[str, Look], name: str) -> 
         axes.margins(x=0.08)
         axes.locator_params(axis="x", nbins=4, integer=column.decimals == 0)
         variant = "" if column.variant == "correct" else f" ({plain(column.variant)})"
-        detail = "\n".join(textwrap.wrap(column.qualifier, 34))
         figure.suptitle(visible(column.title + variant), x=0.01, ha="left", fontsize=9, weight="bold")
         if detail:
-            axes.set_title(visible(detail), fontsize=SMALL, loc="left")
+            axes.set_title(visible("\n".join(detail)), fontsize=SMALL, loc="left")
         axes.set_xlabel(visible("\n".join(filter(None, (column.unit, DIRECTION_WORDS[column.direction])))))
         axes.grid(axis="x", color=FAINT, linewidth=0.5)
         axes.set_axisbelow(True)

@@ -138,8 +138,9 @@ def _gap(axes: Axes, height: int, modes: Mapping[str, Result], gap: Result) -> N
         middle = sum(float(r.value or 0) for r in modes.values()) / len(modes)
         text = minus(number(gap.value, interval_decimals(gap.value, gap.ci95)))
         axes.annotate(
-            text, (middle, height), (0, 4), textcoords="offset points", ha="center", va="bottom", fontsize=6.5
-        )
+            text, (middle, height), (0, 4), textcoords="offset points", ha="center", va="bottom", fontsize=6.5,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.4},
+        )  # fmt: skip
 
 
 def _chance(axes: Axes, by_system: Mapping[str, Mapping[str, Result]]) -> None:
