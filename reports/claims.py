@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -75,21 +75,19 @@ def summary(judgements: Sequence[Judgement]) -> list[str]:
     return sentences
 
 
-def _heard(paper: str, claim: Claim, studies: Sequence[StudyRecord]) -> Iterator[Judgement]:
-    """By each study of people that asked; answers of simulated listeners decide nothing."""
-    silent = True
-    for study in studies:
-        verdict, parts = heard_by(study, claim.heard)
-        if verdict == "not run":
-            continue
-        silent = False
-        if study.simulated:
-            reason = f"{ONLY_LISTENERS}, and those here are simulated"
-            yield Judgement(paper, claim, "", "needs listeners", reason=reason, label=study.label)
-        else:
-            yield Judgement(paper, claim, "", verdict, parts, label=study.label)
-    if silent:
-        yield Judgement(paper, claim, "", "needs listeners", reason=_nobody_asked(claim, studies))
+def _heard(paper: str, claim: Claim, studies: Sequence[StudyRecord]) -> list[Judgement]:
+    """By each study of people that asked. Answers of simulated listeners decide nothing, and the reason says so."""
+    asked = [(study, *heard_by(study, claim.heard)) for study in studies]
+    people = [
+        Judgement(paper, claim, "", verdict, parts, label=study.label)
+        for study, verdict, parts in asked
+        if verdict != "not run" and not study.simulated
+    ]
+    if people:
+        return people
+    simulated = next((study.label for study, verdict, _ in asked if verdict != "not run"), None)
+    reason = _nobody_asked(claim, studies) if simulated is None else f"{ONLY_LISTENERS}, and those here are simulated"
+    return [Judgement(paper, claim, "", "needs listeners", reason=reason, label=simulated)]
 
 
 def _nobody_asked(claim: Claim, studies: Sequence[StudyRecord]) -> str:
@@ -118,10 +116,11 @@ def _measured(paper: str, claim: Claim, records: Sequence[Record]) -> Iterator[J
 def _missing(claim: Claim, tests: Sequence[ClaimTest], records: Sequence[Record]) -> str:
     """Why no record can judge the claim."""
     present = {generator for record in records for generator in record.generators}
-    if absent := [name for name in claim.needs if name not in present]:
-        unknown = [name for name in _not_here(claim) if name in absent]
-        why = f" (this version has no generator called {listed(unknown)})" if unknown else ""
-        return f"{listed(absent)} {'is' if len(absent) == 1 else 'are'} not in these results{why}"
+    absent = sorted(set(claim.needs) - present)
+    if unknown := [name for name in absent if name in _not_here(claim)]:
+        return f"{listed(unknown)} {_are(unknown)} not among the generators of this version"
+    if absent:
+        return f"{listed(absent)} {_are(absent)} not in these results"
     wanted = {(test.metric, test.variant) for test in tests}
     same = [(record, r) for record in records for r in record.results if (r.metric, r.variant) in wanted]
     lost = [r for _, r in same if r.generator in claim.needs and r.status != "ok"]
@@ -142,12 +141,27 @@ def _not_here(claim: Claim) -> list[str]:
     return [name for name in claim.needs if name not in here]
 
 
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
 def _command(claim: Claim) -> str | None:
     """Which command would run it; None where no suite of ours asks, or no generator of ours can be asked."""
     from evalkit.bench.suite import suite_names
 
     if claim.suite not in suite_names() or _not_here(claim):
         return None
-    return shlex.join(
-        ["evalkit", "run", claim.suite, "--generators", ",".join(claim.needs), "--out", f"{claim.suite}-run"]
-    )
+    return run_command(claim.suite, claim.needs)
+
+
+def run_command(suite: str, generators: Iterable[str]) -> str:
+    return shlex.join(["evalkit", "run", suite, "--generators", ",".join(generators), "--out", f"{suite}-run"])
+
+
+def commands(judgements: Sequence[Judgement]) -> list[str]:
+    """One for each suite, which runs what is lacking for all claims about it."""
+    lacking: dict[str, dict[str, None]] = {}
+    for j in judgements:
+        if j.command and j.claim.suite:
+            lacking.setdefault(j.claim.suite, {}).update(dict.fromkeys(j.claim.needs))
+    return [run_command(suite, names) for suite, names in lacking.items()]

@@ -6,7 +6,7 @@ of two settings, is answered by the two results and their intervals (``reports.t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any, TypeVar
 
@@ -33,19 +33,24 @@ def measured_by(record: Record, claim: Claim, tests: Sequence[ClaimTest]) -> tup
 def _parts(record: Record, claim: Claim, test: ClaimTest) -> list[Part]:
     """One for each system, or pair of systems, and each of the settings in which it was measured."""
     if test.right is None:
-        assert test.value is not None
-        return [
-            part
-            for name in test.left
-            for part in [_against(r, test, test.value) for r in _results(record, claim, test, name, test.wanted)]
-            or [NOTHING]
-        ]
-    look = _of_two_results if test.times or test.right_settings else _of_comparisons
-    return [
-        part
-        for left, right in product(test.left, test.right)
-        for part in look(record, claim, test, left, right) or [NOTHING]
-    ]
+        each = [_of_values(record, claim, test, name) for name in test.left]
+    else:
+        look = _of_two_results if test.times or test.right_settings else _of_comparisons
+        each = [look(record, claim, test, left, right) for left, right in product(test.left, test.right)]
+    return [part for parts in each for part in parts or [NOTHING]]
+
+
+def _told(settings: Mapping[str, Any], keys: Iterable[str]) -> str:
+    """These settings in brackets."""
+    chosen = [f"{settings[key]}" if key == "mode" else f"{key} {settings[key]}" for key in keys if key in settings]
+    return f" ({', '.join(chosen).replace('_', ' ')})" if chosen else ""
+
+
+def _keys(test: ClaimTest, found: Sequence[M]) -> list[str]:
+    """The settings that tell these apart, after those that the test chose."""
+    every = dict.fromkeys(key for m in found for key in m.settings)
+    different: list[str] = [k for k in every if len({canonical({k: m.settings.get(k)}) for m in found}) > 1]
+    return list(dict.fromkeys([*test.wanted, *test.right_settings, *different]))
 
 
 # ---- one result and a value --------------------------------------------------------------------------------------
@@ -60,17 +65,17 @@ def _results(record: Record, claim: Claim, test: ClaimTest, name: str, wanted: M
     return _of_first_task(found, claim)
 
 
-def _against(r: Result, test: ClaimTest, value: float) -> Part:
+def _of_values(record: Record, claim: Claim, test: ClaimTest, name: str) -> list[Part]:
+    found = _results(record, claim, test, name, test.wanted)
+    return [_against(r, test, _keys(test, found)) for r in found]
+
+
+def _against(r: Result, test: ClaimTest, keys: Sequence[str]) -> Part:
     """What the interval of one system says about a value."""
+    assert test.value is not None
     ci95 = known(r.ci95)
-    what = f"{describe(r.metric).title} of {r.generator}{_told(r.settings, test.wanted)}"
-    return Part(side(ci95, test.relation, value, test.tolerance), what, evidence(r.value, ci95))
-
-
-def _told(settings: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """The settings that the test chose among, in brackets."""
-    chosen = [f"{settings[key]}" if key == "mode" else f"{key} {settings[key]}" for key in wanted if key in settings]
-    return f" ({', '.join(chosen).replace('_', ' ')})" if chosen else ""
+    what = f"{describe(r.metric).title} of {r.generator}{_told(r.settings, keys)}"
+    return Part(side(ci95, test.relation, test.value, test.tolerance), what, evidence(r.value, ci95))
 
 
 # ---- a comparison that the record holds --------------------------------------------------------------------------
@@ -89,15 +94,16 @@ def _comparisons(record: Record, claim: Claim, test: ClaimTest, left: str, right
 
 
 def _of_comparisons(record: Record, claim: Claim, test: ClaimTest, left: str, right: str) -> list[Part]:
-    return [_between(c, test, left, right) for c in _comparisons(record, claim, test, left, right)]
+    found = _comparisons(record, claim, test, left, right)
+    return [_between(c, test, left, right, _keys(test, found)) for c in found]
 
 
-def _between(c: Comparison, test: ClaimTest, left: str, right: str) -> Part:
+def _between(c: Comparison, test: ClaimTest, left: str, right: str, keys: Sequence[str]) -> Part:
     """What the difference of two systems says; ``c`` may have them the other way round."""
     difference = None if c.difference is None else -c.difference if c.left != left else c.difference
     ci95 = _turned(c, left)
     distance = " distance" if test.relation in DISTANCES else ""
-    what = f"{describe(c.metric).title}{distance}{_told(c.settings, test.wanted)}, {left} − {right}"
+    what = f"{describe(c.metric).title}{distance}{_told(c.settings, keys)}, {left} − {right}"
     verdict = side(ci95, test.relation)
     tie = test.relation in ("<=", ">=", "as close") and ci95 is not None and 0.0 in ci95
     if verdict != "undecided" and not tie and c.p is not None and not c.p < LEVEL:
@@ -120,9 +126,12 @@ def _of_two_results(record: Record, claim: Claim, test: ClaimTest, left: str, ri
     def same(r: Result) -> tuple[str, str]:
         return r.task, canonical({k: v for k, v in r.settings.items() if k not in test.right_settings})
 
+    found = _results(record, claim, test, left, test.wanted)
     return [
-        _of_pair(a, b, test, None if test.right_settings else _comparison(record, claim, test, a, b))
-        for a in _results(record, claim, test, left, test.wanted)
+        _of_pair(
+            a, b, test, _keys(test, found), None if test.right_settings else _comparison(record, claim, test, a, b)
+        )
+        for a in found
         for b in _results(record, claim, test, right, test.wanted | test.right_settings)
         if same(a) == same(b)
     ]
@@ -137,10 +146,9 @@ def _comparison(record: Record, claim: Claim, test: ClaimTest, left: Result, rig
     return None
 
 
-def _of_pair(left: Result, right: Result, test: ClaimTest, paired: Interval | None) -> Part:
+def _of_pair(left: Result, right: Result, test: ClaimTest, keys: Sequence[str], paired: Interval | None) -> Part:
     """What the quotient of two results says, or their difference."""
-    wanted = test.wanted | test.right_settings
-    names = [f"{r.generator}{_told(r.settings, wanted)}" for r in (left, right)]
+    names = [f"{r.generator}{_told(r.settings, keys)}" for r in (left, right)]
     what = f"{describe(left.metric).title}, {names[0]} {'/' if test.times else '−'} {names[1]}"
     number, ci95 = _quotient(left, right, paired) if test.times else _difference(left, right)
     if min(left.n, right.n) < FEWEST:

@@ -306,7 +306,7 @@ def test_no_command_is_shown_that_could_not_run(tmp_path: Path, changed: dict) -
     asked = claim(**{"needs": ["ngram", "uniform"]} | changed)
     (judgement,) = judge_claims([record(tmp_path, [], [result("ngram")])], paper(asked))
     assert (judgement.verdict, judgement.command) == ("not run", None)
-    assert ("this version has no generator called nobody" in judgement.reason) == ("nobody" in asked["needs"])
+    assert (judgement.reason == "nobody is not among the generators of this version") == ("nobody" in asked["needs"])
 
 
 def test_systems_of_two_directories_were_not_compared(tmp_path: Path) -> None:
