@@ -19,3 +19,13 @@ def begin_page(page: str, language: str, token: str | None = None) -> None:
     """Say which page this is: another one begins at its top, and the address names the participant and nothing else."""
     data = {"page": page, "language": language, "address": f"?p={token}" if token else None}
     _page(key="page", data=data, height=1)
+    _come_back()
+
+
+@st.fragment(run_every=3600)
+def _come_back() -> None:
+    """Nothing to see: only a page with a part that is run at intervals is run again when a lost connection is back.
+
+    Without that, whoever comes back to a replica that knows nothing of their visit would see a page that waits for
+    something that nobody is going to say, and their next press would do nothing.
+    """

@@ -124,9 +124,13 @@ def make_app(opened: OpenStudy, password_hash: str | None = None, provider: Prov
 
 
 def _broken(error: Exception) -> bool:
-    """Our own mistake: into the log, and an apology to the participant that names nothing."""
+    """Our own mistake: into the log, and an apology that names nothing. A database that is away is nobody's mistake."""
+    words = words_of(best_language(st.context.locale or "", serving().opened.study.languages))
+    if isinstance(error, StoreUnavailable):
+        st.warning(words["unavailable"])
+        return True
     log.error("the page failed", exc_info=error)
-    st.error(words_of(best_language(st.context.locale or "", serving().opened.study.languages))["broken"])
+    st.error(words["broken"])
     return True
 
 
@@ -217,7 +221,10 @@ def records(request: Request) -> Response:
     if not is_export_token(opened, request.path_params["token"]):
         return Response(status_code=404)
     headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{opened.study.name}.zip"'}
-    return Response(export_archive(opened), media_type="application/zip", headers=headers)
+    try:
+        return Response(export_archive(opened), media_type="application/zip", headers=headers)
+    except StoreUnavailable as error:
+        return _refusal(error)
 
 
 def nothing(request: Request) -> Response:
