@@ -39,6 +39,8 @@ from studies.manifest import Stimulus
 if TYPE_CHECKING:
     from pgserver import PostgresServer
 
+pytest_plugins = ["study_sessions", "taking_part"]  # in tests/fixtures
+
 NASTY = "<b>bold</b> & 100% $x_1$ #{~}^\\ with a name that goes on for longer than anybody would like it to"
 SYSTEMS = ("es-net", "coconet", "orderless-nade", "ngram", NASTY)
 # metric, variants, unit, direction, reference's true value, spread between pieces, distance of each system from it

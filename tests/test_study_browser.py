@@ -4,184 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from taking_part import (
+    DESIGNS,
+    PASSWORD,
+    PHONE,
+    Site,
+    answer,
+    begin,
+    choose,
+    complete,
+    finish,
+    heading,
+    listen,
+    press,
+    reach_trials,
+    settled,
+    wait_for,
+)
 
 from studies import session
-from studies.app.password import hashed
-from studies.opening import OpenStudy, find_study, set_state
-from studies.store import EventRow, FreeTextRow, ParticipantRow, ResponseRow, TrialRow, open_store
+from studies.opening import OpenStudy, set_state
+from studies.store import EventRow, FreeTextRow, ParticipantRow, ResponseRow, TrialRow
 
 pytestmark = pytest.mark.browser
-SCREEN, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-DESIGNS = ("choice", "likert", "ranking", "rating")
-PASSWORD = "open sesame"
-PATIENCE = 30_000  # ms; the machine may be busy
 SECRETS = ("zarquon", "blorptron", "quuxnade", "kumquat", "rendered", ".flac", "midi/")
-
-
-class Site:
-    """A study that is being served, and its records."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        self.url = url
-        self.opened: OpenStudy = find_study(open_store(str(folder / "study.sqlite")), "fitting", folder)
-
-    def count(self, table: type) -> int:
-        with self.opened.store.reading() as records:
-            return records.scalar(select(func.count()).select_from(table)) or 0
-
-    def rows(self, table: type) -> list[Any]:
-        with self.opened.store.reading() as records:
-            return list(records.scalars(select(table).order_by(table.id)))
-
-
-@pytest.fixture(scope="module")
-def sites(browser, write_study, serve_studies, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Site]:
-    base = tmp_path_factory.mktemp("studies")
-    changes = {
-        "choice": {
-            "gate": "0.6",
-            "seconds": 3.0,
-            "headphone_check": "antiphase",
-            "trials": "{per_participant: 1, practice: 1}",
-        },
-        "ranking": {"trials": "{per_participant: 1, practice: 0}"},
-    }
-    folders = [write_study(base / design, design, **changes.get(design, {})) for design in DESIGNS]
-    urls = [*serve_studies(*folders[:3]), *serve_studies(folders[3], EVALKIT_ORGANISER_HASH=hashed(PASSWORD))]
-    return {design: Site(f, url) for design, f, url in zip(DESIGNS, folders, urls, strict=True)}
-
-
-@pytest.fixture
-def visit(browser) -> Iterator[Callable[..., Any]]:
-    """A function that opens a page; anything that the browser complains about fails the test."""
-    contexts, complaints = [], []
-
-    def open_page(url: str, viewport: dict[str, int] = SCREEN, *, tolerate: str = "", **options: Any) -> Any:
-        def keep(text: str) -> None:
-            if not (tolerate and tolerate in text):
-                complaints.append(text)
-
-        context = browser.new_context(viewport=viewport, **{"locale": "en-GB"} | options)
-        context.set_default_timeout(PATIENCE)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda m: m.type in ("error", "warning") and keep(m.text))
-        page.on(
-            "request", lambda r: r.url.startswith(("http://127.0.0.1:", "blob:", "data:")) or complaints.append(r.url)
-        )
-        page.goto(url)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not complaints, complaints
-
-
-# ---- the steps of a participant ------------------------------------------------------------------------------------
-
-
-def heading(page: Any, text: str) -> None:
-    page.get_by_role("heading", name=re.compile(text), level=1).wait_for()
-
-
-def settled(page: Any) -> None:
-    """Wait until Streamlit has run: what is left of the page before must not be taken for this one."""
-    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
-
-
-def press(page: Any, name: str) -> None:
-    settled(page)
-    page.get_by_role("button", name=name, exact=True).click()
-
-
-def choose(page: Any, name: str) -> None:
-    settled(page)
-    page.get_by_text(name, exact=True).first.click()
-
-
-def begin(page: Any) -> None:
-    heading(page, "Which bars")
-    choose(page, "I have read this and I agree to take part.")
-    press(page, "Take part")
-    heading(page, "About you")
-
-
-def reach_trials(page: Any, *, checked: int = 0) -> None:
-    """Background, sound and headphone check."""
-    choose(page, "medium")
-    press(page, "Continue")
-    heading(page, "Your sound")
-    choose(page, "Headphones")
-    choose(page, "I have set the volume.")
-    press(page, "Continue")
-    for i in range(checked):
-        page.get_by_text(f"Sound {i + 1} of {checked}").wait_for()
-        choose(page, "Second")
-        press(page, "Next")
-    heading(page, "[0-9] of [0-9]")
-    page.locator(".lane").first.wait_for()
-
-
-def listen(page: Any) -> None:
-    """Play until every excerpt has been heard; they go on together, so that switching loses nothing."""
-    settled(page)
-    page.locator(".player[aria-busy=false]").wait_for()
-    lanes = page.locator(".lane").count()
-    page.locator("button.loop").click()
-    for lane in range(lanes):
-        if lane:
-            page.locator("button.pick").nth(lane).click()
-        if page.locator(".play .label").inner_text() == "Play":
-            page.locator("button.play").click()
-        page.locator(f".lane[data-lane='{lane}'] .heard.enough").wait_for()
-    page.get_by_text("Please listen first").wait_for(state="detached")
-
-
-def answer(page: Any) -> None:
-    """The first answer to every question; ranks in the order of the samples."""
-    groups = page.locator(".st-key-answers").get_by_role("radiogroup")
-    for i in range(groups.count()):
-        groups.nth(i).locator("label").nth(i if groups.first.get_by_text("1 (best)").count() else 0).click()
-        groups.nth(i).locator("[data-selected=true]").first.wait_for()
-
-
-def complete(page: Any, site: Site) -> None:
-    """Listen to and answer every page that is left."""
-    total = site.count(ResponseRow)
-    while page.locator(".lane").count():
-        listen(page)
-        answer(page)
-        press(page, "Save and continue")
-        wait_for(lambda before=total: site.count(ResponseRow) > before, page)
-        total = site.count(ResponseRow)
-        settled(page)
-        page.get_by_text(re.compile("Please listen first|Is there anything you would like")).first.wait_for()
-    heading(page, "Almost done")
-
-
-def wait_for(condition: Callable[[], bool], page: Any) -> None:
-    for _ in range(PATIENCE // 100):
-        if condition():
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"waited in vain at: {page.locator('[data-testid=stMain]').inner_text()}")
-
-
-def finish(page: Any, words: str = "") -> str:
-    if words:
-        page.get_by_label("Is there anything you would like to tell us?").fill(words)
-    press(page, "Finish")
-    heading(page, "Thank you")
-    return page.locator("code").inner_text()
 
 
 # ---- whole studies -------------------------------------------------------------------------------------------------

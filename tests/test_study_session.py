@@ -5,7 +5,6 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -15,19 +14,13 @@ from hypothesis import strategies as st
 from evalkit.errors import UserError
 from studies import session
 from studies.answers import checked_answer
-from studies.erasure import erase, erase_expired
 from studies.listening import SLACK, Report, covered, heard_shares
-from studies.opening import OpenStudy, find_study, open_study
-from studies.progress import progress
-from studies.refusal import Refused
+from studies.opening import open_study
 from studies.store import (
     EventRow,
-    ExternalIdRow,
     FreeTextRow,
-    PageRow,
     ParticipantRow,
     ResponseRow,
-    Table,
     TrialRow,
     open_store,
 )
@@ -35,71 +28,6 @@ from studies.store import (
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 NASTY = "'); DROP TABLE responses; --<script>alert('x')</script>\0\ud800{{7*7}}"
 KEPT = "'); DROP TABLE responses; --<script>alert('x')</script>?{{7*7}}"
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch):
-    """Nothing here is killed: the flush after each commit, most of the time, is left out."""
-    monkeypatch.setattr("studies.store._flush_log", lambda engine: None)
-
-
-class Study:
-    """An open study whose time a test moves."""
-
-    def __init__(self, opened: OpenStudy) -> None:
-        self.time = START
-        self.opened = replace(opened, clock=lambda: self.time)
-
-    def wait(self, seconds: float) -> None:
-        self.time += dt.timedelta(seconds=seconds)
-
-    def begin(self, **who) -> str:
-        token = session.enrol(self.opened, **who)
-        session.give_consent(self.opened, token, True)
-        session.set_sound(self.opened, token, {"volume_set": True})
-        return token
-
-    def listen(self, token: str, page: session.TrialPage) -> tuple[float, ...]:
-        clips = [*range(len(page.clips)), *([-1] if page.input else [])]
-        self.wait(len(clips))
-        events = [{"seq": i, "kind": "heard", "clip": clip, "start": 0, "end": 1} for i, clip in enumerate(clips)]
-        return session.record_events(self.opened, token, page.page_id, events)
-
-    def answer(self, token: str, page: session.TrialPage, **answers) -> session.Rating:
-        return session.submit(self.opened, token, page.trial, page.page_id, answers or {"fits": "left"})
-
-    def complete(self, token: str) -> session.Completion:
-        while (page := session.next_trial(self.opened, token)) is not None:
-            self.listen(token, page)
-            self.answer(token, page)
-        return session.finish(self.opened, token)
-
-    def count(self, table: type[Table]) -> int:
-        with self.opened.store.reading() as reading:
-            return reading.scalar(sa.select(sa.func.count()).select_from(table))
-
-
-@pytest.fixture
-def open_one(tmp_path: Path, make_study):
-    opened = []
-
-    def open_it(design: str = "paired", url: str | None = None, **changes) -> Study:
-        store = open_store(url or str(tmp_path / "study.sqlite"))
-        opened.append(store)
-        return Study(open_study(store, *make_study(design, **changes)))
-
-    yield open_it
-    for store in opened:
-        store.close()
-
-
-@pytest.fixture
-def one(open_one) -> Study:
-    return open_one()
-
-
-def refused(code: str):
-    return pytest.raises(Refused, check=lambda error: error.code == code)
 
 
 def test_the_whole_way(open_one, database):
@@ -164,7 +92,7 @@ def test_a_reload_goes_on_at_the_same_trial(one):
     one.answer(token, again)
 
 
-def test_the_answer_of_an_old_tab_is_refused(one):
+def test_the_answer_of_an_old_tab_is_refused(one, refused):
     token = one.begin()
     old = session.next_trial(one.opened, token)
     one.listen(token, old)
@@ -208,7 +136,7 @@ def test_simultaneous_submits_are_one_rating(open_one, database):
     [{}, {"fits": "both"}, {"fits": ["left"]}, {"fits": None}, {"fits": "left", "more": 1}, {"other": "left"}, ["left"],
      {"fits": "left' OR 1=1"}, {"fits": True}, None],
 )  # fmt: skip
-def test_forged_answers_are_refused(one, answers):
+def test_forged_answers_are_refused(one, answers, refused):
     token = one.begin()
     page = session.next_trial(one.opened, token)
     one.listen(token, page)
@@ -234,7 +162,7 @@ def test_forged_answers_are_refused(one, answers):
         ("ranking", {"kind": "each"}, [[True, True, False]], [[True], [1, 0, 1], True, [True] * 4]),
     ],
 )
-def test_what_each_question_accepts(make_study, design, question, good, bad):
+def test_what_each_question_accepts(make_study, design, question, good, bad, refused):
     study, _ = make_study(design, questions=[{"name": "q", "text": "?", **question}])
     for answer in good:
         assert checked_answer(study, study.questions[0], answer) == answer
@@ -243,7 +171,7 @@ def test_what_each_question_accepts(make_study, design, question, good, bad):
             checked_answer(study, study.questions[0], answer)
 
 
-def test_nothing_counts_before_it_was_heard(one):
+def test_nothing_counts_before_it_was_heard(one, refused):
     token = one.begin()
     page = session.next_trial(one.opened, token)
     with refused("not_heard"):
@@ -261,10 +189,8 @@ def test_nothing_counts_before_it_was_heard(one):
     one.answer(token, page)
 
 
-def test_reports_that_outrun_the_clock_do_not_count(make_study, tmp_path):
-    study, stimuli = make_study()
-    store = open_store(str(tmp_path / "study.sqlite"))
-    one = Study(open_study(store, study, [replace(s, seconds=30.0) for s in stimuli]))
+def test_reports_that_outrun_the_clock_do_not_count(open_one, refused):
+    one = open_one(seconds=30.0)
     token = one.begin()
     page = session.next_trial(one.opened, token)
     all_of_it = [{"seq": i, "kind": "heard", "clip": i, "start": 0, "end": 30} for i in (0, 1)]
@@ -275,7 +201,6 @@ def test_reports_that_outrun_the_clock_do_not_count(make_study, tmp_path):
     )
     with refused("not_heard"):
         one.answer(token, page)
-    store.close()
 
 
 def test_an_event_sent_twice_is_stored_once(one):
@@ -296,7 +221,7 @@ def test_an_event_sent_twice_is_stored_once(one):
      [{"seq": 0, "kind": "heard", "clip": "0", "start": 0, "end": 1}], [{"seq": i, "kind": "play"} for i in range(501)],
      [{"seq": 0, "kind": "play", "more": {1, 2}}]],
 )  # fmt: skip
-def test_forged_events_are_refused(one, events):
+def test_forged_events_are_refused(one, events, refused):
     token = one.begin()
     page = session.next_trial(one.opened, token)
     with refused("bad_event"):
@@ -329,7 +254,7 @@ def test_covered_is_the_length_of_the_union(intervals):
     assert covered([tuple(i) for i in intervals]) == len({t for start, end in intervals for t in range(start, end)})
 
 
-def test_foreign_and_made_up_tokens_get_nothing(one):
+def test_foreign_and_made_up_tokens_get_nothing(one, refused):
     mine, theirs = one.begin(), one.begin()
     page = session.next_trial(one.opened, theirs)
     for token in ("", "x", mine[:-1], mine + "a", "\ud800", "' OR 1=1 --"):
@@ -349,7 +274,7 @@ def test_foreign_and_made_up_tokens_get_nothing(one):
     assert min(len(mine), len(theirs)) >= 32
 
 
-def test_stimulus_tokens_name_what_is_heard_and_nothing_else(one):
+def test_stimulus_tokens_name_what_is_heard_and_nothing_else(one, refused):
     token = one.begin()
     page = session.next_trial(one.opened, token)
     with one.opened.store.reading() as reading:
@@ -377,7 +302,7 @@ def test_stimulus_tokens_name_what_is_heard_and_nothing_else(one):
         session.resolve_stimulus(one.opened, good)
 
 
-def test_a_page_that_was_left_plays_no_more(one):
+def test_a_page_that_was_left_plays_no_more(one, refused):
     token = one.begin()
     page = session.next_trial(one.opened, token)
     one.listen(token, page)
@@ -387,7 +312,7 @@ def test_a_page_that_was_left_plays_no_more(one):
         session.resolve_stimulus(one.opened, page.clips[0].token)
 
 
-def test_steps_cannot_be_jumped_or_taken_back(one):
+def test_steps_cannot_be_jumped_or_taken_back(one, refused):
     token = session.enrol(one.opened)
     for call in (
         lambda: session.set_sound(one.opened, token, {"volume_set": True}),
@@ -420,7 +345,7 @@ def test_steps_cannot_be_jumped_or_taken_back(one):
      {"level": 0, "age": 121}, {"level": 0, "age": float("nan")}, {"level": 0, "words": 7},
      {"level": 0, "other": 1}, None],
 )  # fmt: skip
-def test_forged_background_answers_are_refused(open_one, answers):
+def test_forged_background_answers_are_refused(open_one, answers, refused):
     background = [
         {"name": "level", "text": "?", "choices": ["low", "middle", "high"]},
         {"name": "age", "text": "?", "kind": "number", "maximum": 120, "optional": True},
@@ -432,176 +357,6 @@ def test_forged_background_answers_are_refused(open_one, answers):
     with refused("bad_answer"):
         session.answer_background(one.opened, token, answers)
     assert session.answer_background(one.opened, token, {"level": 0}) == "sound"
-
-
-def test_who_does_not_consent_leaves_the_place_to_the_next(open_one):
-    one = open_one(target={"participants": 1})
-    token = session.enrol(one.opened)
-    with refused("full"):
-        session.enrol(one.opened)
-    assert session.give_consent(one.opened, token, False) == "declined"
-    with refused("declined"):
-        session.participant(one.opened, token)
-    one.complete(one.begin())
-    with refused("full"):
-        session.enrol(one.opened)
-
-
-def test_a_place_goes_on_when_the_lease_has_run_out(open_one):
-    one = open_one(target={"participants": 1}, lease_minutes=10)
-    lost = one.begin()
-    page = session.next_trial(one.opened, lost)
-    one.wait(599)
-    session.participant(one.opened, lost)  # a sign of life
-    one.wait(599)
-    with refused("full"):
-        session.enrol(one.opened)
-    one.wait(2)
-    session.participant(one.opened, lost)  # back before anybody else came
-    one.wait(601)
-    assert progress(one.opened).participants == {"overdue": 1}
-    new = session.enrol(one.opened)
-    with refused("gone"):
-        one.answer(lost, page)
-    assert progress(one.opened).participants == {"dropped": 1, "on the way": 1}
-    assert session.participant(one.opened, new).state == "consent"
-
-
-def test_drop_outs_leave_the_balance_as_it_was(open_one):
-    one = open_one(target={"participants": 9}, lease_minutes=10)
-    tokens = [one.begin() for _ in range(9)]
-    for token in tokens[::2]:
-        one.complete(token)
-    one.wait(3600)
-    for _ in range(4):
-        one.complete(one.begin())
-    with refused("full"):
-        session.enrol(one.opened)
-    found = progress(one.opened)
-    assert found.participants == {"finished": 9, "dropped": 4}
-    assert max(found.imbalance.values()) <= 1
-    assert found.ratings == found.target == 36
-
-
-def test_invitations_are_good_for_one_person_each(open_one):
-    one = open_one(recruitment={"kind": "invitation"})
-    first, second = session.invite(one.opened, 2)
-    token = session.enrol(one.opened, invitation=first)
-    assert session.enrol(one.opened, invitation=first) == token
-    assert session.enrol(one.opened, invitation=second) != token
-    for wrong in (None, "", "x" * 500, first[:-1], NASTY):
-        with refused("invitation"):
-            session.enrol(one.opened, invitation=wrong)
-    with one.opened.store.reading() as reading:
-        assert not {first, second} & set(reading.scalars(sa.select(ExternalIdRow.id_hash)))
-    assert one.count(ParticipantRow) == 2
-
-
-def test_prolific_participants_come_once_and_get_the_code_at_the_end(open_one):
-    one = open_one(recruitment={"kind": "prolific", "completion_code": "C1ABCDEF"})
-    with refused("invitation"):
-        session.enrol(one.opened)
-    token = one.begin(prolific_id="5f0c")
-    assert session.enrol(one.opened, prolific_id="5f0c") == token
-    completion = one.complete(token)
-    assert completion == session.Completion("C1ABCDEF", "https://app.prolific.com/submissions/complete?cc=C1ABCDEF")
-    assert one.count(ParticipantRow) == 1
-    assert "5f0c" not in dump(one)
-
-
-def dump(one: Study) -> str:
-    """Everything that is stored, as text."""
-    with one.opened.store.reading() as reading:
-        tables = Table.metadata.sorted_tables
-        return str(
-            [tuple(row) for table in tables if table.name != "studies" for row in reading.execute(sa.select(table))]
-        )
-
-
-def test_simultaneous_enrolments_get_different_places(open_one, database):
-    one = open_one(url=database, target={"participants": 30})
-    with ThreadPoolExecutor(16) as pool:
-        tokens = list(pool.map(lambda _: session.enrol(one.opened), range(30)))
-    assert len(set(tokens)) == 30
-    with one.opened.store.reading() as reading:
-        assert sorted(reading.scalars(sa.select(ParticipantRow.slot_number))) == list(range(30))
-    assert max(progress(one.opened).imbalance.values()) <= 1
-
-
-@pytest.mark.parametrize("how", ["withdraw", "erase"])
-def test_a_person_can_be_removed_without_a_trace(open_one, how):
-    one = open_one(target={"participants": 1}, background=[{"name": "why", "text": "?", "kind": "text"}])
-    token = session.enrol(one.opened)
-    session.give_consent(one.opened, token, True)
-    session.answer_background(one.opened, token, {"why": "a secret reason"})
-    session.set_sound(one.opened, token, {"volume_set": True})
-    one.complete(token)
-    code = session.participant(one.opened, token).code
-    if how == "withdraw":
-        session.withdraw(one.opened, token)
-    else:
-        erase(one.opened, code)
-    for table in (ResponseRow, EventRow, PageRow, TrialRow, FreeTextRow, ExternalIdRow):
-        assert one.count(table) == 0
-    assert "secret" not in dump(one)
-    assert progress(one.opened).participants == {{"withdraw": "withdrawn", "erase": "erased"}[how]: 1}
-    with refused("unknown_token"):
-        session.participant(one.opened, token)
-    assert session.enrol(one.opened)  # the place is free again
-
-
-def test_erasing_somebody_unknown_is_a_mistake(one):
-    with pytest.raises(UserError, match="no participant 'p-nobody' in fixture"):
-        erase(one.opened, "p-nobody")
-
-
-def test_after_the_retention_date_nothing_leads_to_a_person(open_one):
-    one = open_one(retention="2027-01-31", recruitment={"kind": "prolific", "completion_code": "C1ABCDEF"})
-    token = one.begin(prolific_id="5f0c")
-    one.complete(token)
-    assert erase_expired(one.opened, dt.date(2027, 1, 31)) == 0
-    assert session.participant(one.opened, token).state == "finished"
-    assert erase_expired(one.opened, dt.date(2027, 2, 1)) == 1
-    assert one.count(ExternalIdRow) == one.count(FreeTextRow) == 0
-    assert one.count(ResponseRow) == 5
-    with refused("unknown_token"):
-        session.participant(one.opened, token)
-
-
-def test_pausing_and_closing(one):
-    token = one.begin()
-    session.set_state(one.opened, "paused")
-    with refused("not_open"):
-        session.enrol(one.opened)
-    page = session.next_trial(one.opened, token)
-    one.listen(token, page)
-    one.answer(token, page)
-    page = session.next_trial(one.opened, token)
-    one.listen(token, page)
-    session.set_state(one.opened, "closed")
-    with refused("not_open"):
-        one.answer(token, page)
-    session.set_state(one.opened, "open")
-    one.complete(token)
-    assert session.enrol(one.opened)
-
-
-def test_a_study_that_has_begun_may_not_change(open_one, make_study):
-    one = open_one(target={"participants": 2})
-    open_one(target={"participants": 2}, gate=0.5)  # nobody has come yet
-    one = open_one(target={"participants": 2})
-    token = session.enrol(one.opened)
-    for changes in ({"gate": 0.5}, {"seed": 3}, {"items": 7}, {"systems": 4}):
-        with pytest.raises(UserError, match="has changed since the first of 1 participants"):
-            open_one(**{"target": {"participants": 2}, **changes})
-    grown = open_one(target={"participants": 3}, text={"consent": "I agree, too."}, retention="2030-01-01")
-    assert session.participant(grown.opened, token).state == "consent"
-    assert len({session.enrol(grown.opened) for _ in range(2)}) == 2
-    with refused("full"):
-        session.enrol(grown.opened)
-    again = find_study(grown.opened.store, "fixture", Path())
-    assert again.study.target.participants == 3
-    assert again.stimuli == grown.opened.stimuli
 
 
 def test_missing_audio_is_named(make_study, tmp_path):

@@ -1,0 +1,196 @@
+"""Who may come, leave and be removed: places, leases, invitations, erasure, and a study that is paused or changed."""
+
+import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from evalkit.errors import UserError
+from studies import session
+from studies.erasure import erase, erase_expired
+from studies.opening import find_study
+from studies.progress import progress
+from studies.store import (
+    EventRow,
+    ExternalIdRow,
+    FreeTextRow,
+    PageRow,
+    ParticipantRow,
+    ResponseRow,
+    Table,
+    TrialRow,
+)
+
+NASTY = "'); DROP TABLE responses; --<script>alert('x')</script>\0\ud800{{7*7}}"
+
+
+def test_who_does_not_consent_leaves_the_place_to_the_next(open_one, refused):
+    one = open_one(target={"participants": 1})
+    token = session.enrol(one.opened)
+    with refused("full"):
+        session.enrol(one.opened)
+    assert session.give_consent(one.opened, token, False) == "declined"
+    with refused("declined"):
+        session.participant(one.opened, token)
+    one.complete(one.begin())
+    with refused("full"):
+        session.enrol(one.opened)
+
+
+def test_a_place_goes_on_when_the_lease_has_run_out(open_one, refused):
+    one = open_one(target={"participants": 1}, lease_minutes=10)
+    lost = one.begin()
+    page = session.next_trial(one.opened, lost)
+    one.wait(599)
+    session.participant(one.opened, lost)  # a sign of life
+    one.wait(599)
+    with refused("full"):
+        session.enrol(one.opened)
+    one.wait(2)
+    session.participant(one.opened, lost)  # back before anybody else came
+    one.wait(601)
+    assert progress(one.opened).participants == {"overdue": 1}
+    new = session.enrol(one.opened)
+    with refused("gone"):
+        one.answer(lost, page)
+    assert progress(one.opened).participants == {"dropped": 1, "on the way": 1}
+    assert session.participant(one.opened, new).state == "consent"
+
+
+def test_drop_outs_leave_the_balance_as_it_was(open_one, refused):
+    one = open_one(target={"participants": 9}, lease_minutes=10)
+    tokens = [one.begin() for _ in range(9)]
+    for token in tokens[::2]:
+        one.complete(token)
+    one.wait(3600)
+    for _ in range(4):
+        one.complete(one.begin())
+    with refused("full"):
+        session.enrol(one.opened)
+    found = progress(one.opened)
+    assert found.participants == {"finished": 9, "dropped": 4}
+    assert max(found.imbalance.values()) <= 1
+    assert found.ratings == found.target == 36
+
+
+def test_invitations_are_good_for_one_person_each(open_one, refused):
+    one = open_one(recruitment={"kind": "invitation"})
+    first, second = session.invite(one.opened, 2)
+    token = session.enrol(one.opened, invitation=first)
+    assert session.enrol(one.opened, invitation=first) == token
+    assert session.enrol(one.opened, invitation=second) != token
+    for wrong in (None, "", "x" * 500, first[:-1], NASTY):
+        with refused("invitation"):
+            session.enrol(one.opened, invitation=wrong)
+    with one.opened.store.reading() as reading:
+        assert not {first, second} & set(reading.scalars(sa.select(ExternalIdRow.id_hash)))
+    assert one.count(ParticipantRow) == 2
+
+
+def test_prolific_participants_come_once_and_get_the_code_at_the_end(open_one, refused):
+    one = open_one(recruitment={"kind": "prolific", "completion_code": "C1ABCDEF"})
+    with refused("invitation"):
+        session.enrol(one.opened)
+    token = one.begin(prolific_id="5f0c")
+    assert session.enrol(one.opened, prolific_id="5f0c") == token
+    completion = one.complete(token)
+    assert completion == session.Completion("C1ABCDEF", "https://app.prolific.com/submissions/complete?cc=C1ABCDEF")
+    assert one.count(ParticipantRow) == 1
+    assert "5f0c" not in dump(one)
+
+
+def dump(one) -> str:
+    """Everything that is stored, as text."""
+    with one.opened.store.reading() as reading:
+        tables = Table.metadata.sorted_tables
+        return str(
+            [tuple(row) for table in tables if table.name != "studies" for row in reading.execute(sa.select(table))]
+        )
+
+
+def test_simultaneous_enrolments_get_different_places(open_one, database):
+    one = open_one(url=database, target={"participants": 30})
+    with ThreadPoolExecutor(16) as pool:
+        tokens = list(pool.map(lambda _: session.enrol(one.opened), range(30)))
+    assert len(set(tokens)) == 30
+    with one.opened.store.reading() as reading:
+        assert sorted(reading.scalars(sa.select(ParticipantRow.slot_number))) == list(range(30))
+    assert max(progress(one.opened).imbalance.values()) <= 1
+
+
+@pytest.mark.parametrize("how", ["withdraw", "erase"])
+def test_a_person_can_be_removed_without_a_trace(open_one, how, refused):
+    one = open_one(target={"participants": 1}, background=[{"name": "why", "text": "?", "kind": "text"}])
+    token = session.enrol(one.opened)
+    session.give_consent(one.opened, token, True)
+    session.answer_background(one.opened, token, {"why": "a secret reason"})
+    session.set_sound(one.opened, token, {"volume_set": True})
+    one.complete(token)
+    code = session.participant(one.opened, token).code
+    if how == "withdraw":
+        session.withdraw(one.opened, token)
+    else:
+        erase(one.opened, code)
+    for table in (ResponseRow, EventRow, PageRow, TrialRow, FreeTextRow, ExternalIdRow):
+        assert one.count(table) == 0
+    assert "secret" not in dump(one)
+    assert progress(one.opened).participants == {{"withdraw": "withdrawn", "erase": "erased"}[how]: 1}
+    with refused("unknown_token"):
+        session.participant(one.opened, token)
+    assert session.enrol(one.opened)  # the place is free again
+
+
+def test_erasing_somebody_unknown_is_a_mistake(one):
+    with pytest.raises(UserError, match="no participant 'p-nobody' in fixture"):
+        erase(one.opened, "p-nobody")
+
+
+def test_after_the_retention_date_nothing_leads_to_a_person(open_one, refused):
+    one = open_one(retention="2027-01-31", recruitment={"kind": "prolific", "completion_code": "C1ABCDEF"})
+    token = one.begin(prolific_id="5f0c")
+    one.complete(token)
+    assert erase_expired(one.opened, dt.date(2027, 1, 31)) == 0
+    assert session.participant(one.opened, token).state == "finished"
+    assert erase_expired(one.opened, dt.date(2027, 2, 1)) == 1
+    assert one.count(ExternalIdRow) == one.count(FreeTextRow) == 0
+    assert one.count(ResponseRow) == 5
+    with refused("unknown_token"):
+        session.participant(one.opened, token)
+
+
+def test_pausing_and_closing(one, refused):
+    token = one.begin()
+    session.set_state(one.opened, "paused")
+    with refused("not_open"):
+        session.enrol(one.opened)
+    page = session.next_trial(one.opened, token)
+    one.listen(token, page)
+    one.answer(token, page)
+    page = session.next_trial(one.opened, token)
+    one.listen(token, page)
+    session.set_state(one.opened, "closed")
+    with refused("not_open"):
+        one.answer(token, page)
+    session.set_state(one.opened, "open")
+    one.complete(token)
+    assert session.enrol(one.opened)
+
+
+def test_a_study_that_has_begun_may_not_change(open_one, make_study, refused):
+    one = open_one(target={"participants": 2})
+    open_one(target={"participants": 2}, gate=0.5)  # nobody has come yet
+    one = open_one(target={"participants": 2})
+    token = session.enrol(one.opened)
+    for changes in ({"gate": 0.5}, {"seed": 3}, {"items": 7}, {"systems": 4}):
+        with pytest.raises(UserError, match="has changed since the first of 1 participants"):
+            open_one(**{"target": {"participants": 2}, **changes})
+    grown = open_one(target={"participants": 3}, text={"consent": "I agree, too."}, retention="2030-01-01")
+    assert session.participant(grown.opened, token).state == "consent"
+    assert len({session.enrol(grown.opened) for _ in range(2)}) == 2
+    with refused("full"):
+        session.enrol(grown.opened)
+    again = find_study(grown.opened.store, "fixture", Path())
+    assert again.study.target.participants == 3
+    assert again.stimuli == grown.opened.stimuli
