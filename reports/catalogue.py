@@ -76,7 +76,8 @@ def _family(metric: str) -> str:
     for name, family in FAMILIES.items():
         if metric in family.metrics:
             return FAMILY_TITLES.get(name, plain(name).capitalize())
-    return plain(METRICS[metric].function.__module__.rpartition(".")[2]).capitalize()
+    module = METRICS[metric].function.__module__.rpartition(".")[2]
+    return FAMILY_TITLES.get(module, plain(module).capitalize())
 
 
 def is_main(metric: str, variant: str, variants_present: Iterable[str]) -> bool:
