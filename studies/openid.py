@@ -64,6 +64,9 @@ def _callback(value: str) -> str:
     address = urlsplit(_secure(value))
     if (address.path, address.query, address.fragment) != (CALLBACK, "", ""):
         raise ValueError(f"must be the study's own address followed by {CALLBACK}")
+    usual = {"https": ":443", "http": ":80"}[address.scheme]
+    if address.netloc != address.netloc.lower() or address.netloc.endswith(usual) or "@" in address.netloc:
+        raise ValueError(f"must be written as browsers do, in small letters and without {usual}")  # they are compared
     return value
 
 

@@ -71,6 +71,8 @@ def test_a_complete_file_is_what_streamlit_gets(folder: Path) -> None:
         ({"cookie_secret": '"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"'}, "auth.cookie_secret: too weak"),
         ({"redirect_uri": '"https://study.example.org/"'}, "auth.redirect_uri: must be the study's own address"),
         ({"redirect_uri": '"https://study.example.org/x/oauth2callback"'}, "the study's own address followed by"),
+        ({"redirect_uri": '"https://Study.example.org/oauth2callback"'}, "as browsers do, in small letters"),
+        ({"redirect_uri": '"https://study.example.org:443/oauth2callback"'}, "and without :443"),
         ({"redirect_uri": '"http://study.example.org/oauth2callback"'}, "must be an address that begins with https"),
         ({"server_metadata_url": '"http://accounts.example.org/"'}, "auth.server_metadata_url: must be an address"),
         ({"client_idd": '"x"'}, "unknown key 'client_idd' in auth; did you mean"),

@@ -1,9 +1,12 @@
 """How often one visitor may try a password or take a place, so that a script can neither guess nor fill a study.
 
 Visitors are told apart by the network address of their connection, which cookies do not change. It is never stored: a
-keyed hash stands for it, under a key that lives as long as this process and in its memory only. Behind a proxy the
-address is the last one of ``X-Forwarded-For``, which uvicorn believes from a proxy on this machine, and from others
-that FORWARDED_ALLOW_IPS names; without that header, all who come through the proxy count as one visitor.
+keyed hash stands for it, under a key that lives as long as this process and in its memory only.
+
+Behind a proxy the address is the last one of ``X-Forwarded-For``, which uvicorn believes from a proxy on this machine,
+and from others that FORWARDED_ALLOW_IPS names; from anybody else the header has no effect. The proxy has to write it:
+one that leaves it out makes one visitor of all, and one that passes on what its visitors wrote lets them evade this.
+Each replica counts for itself.
 """
 
 from __future__ import annotations

@@ -96,7 +96,8 @@ def _show_refusal(language: str) -> None:
     if code is not None:
         words = words_of(language)
         key = {"invitation": "invitation_needed", "wrong_step": "out_of_step"}.get(code, code)
-        st.error(words.get(key, words["broken"]).format(**facts))
+        show = st.warning if code == "too_many" else st.error  # it is no mistake of theirs
+        show(words.get(key, words["broken"]).format(**facts))
 
 
 def _refused_page(opened: OpenStudy, refused: Refused, language: str) -> None:

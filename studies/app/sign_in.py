@@ -27,7 +27,7 @@ def signed_in() -> bool:
     """Whether an organiser sits before this page; if not, it shows what they have to do."""
     site = serving()
     if time.monotonic() - st.session_state.get("organiser_since", float("-inf")) <= SIGNED_IN_SECONDS:
-        st.button("Sign out", on_click=_forget_password)
+        st.button("Sign out", type="tertiary", on_click=_forget_password)
         return True
     claims = _claims() if site.provider else {}
     organiser = site.opened.study.organiser
@@ -35,7 +35,7 @@ def signed_in() -> bool:
         why_not = refusal(claims, organiser.emails)
         if why_not:
             st.error(why_not)
-        st.button("Sign out", on_click=st.logout)
+        st.button("Sign out", type="secondary" if why_not else "tertiary", on_click=st.logout)
         return not why_not
     if site.provider is not None:
         _ask_provider(site.provider)
@@ -68,9 +68,10 @@ def _ask_provider(provider: Provider) -> None:
     if st.query_params.get(FAILED):
         st.error("The sign-in did not succeed; please try again.")
     address = urlsplit(st.context.url or "")
-    if f"{address.scheme}://{address.netloc}" != provider.origin:  # the cookie would come to another address
+    if f"{address.scheme}://{address.netloc}" == provider.origin:
+        st.button("Sign in", key="sign-in-provider", type="primary", on_click=st.login)
+    else:  # where the cookies that belong to it would not be seen again
         st.warning(f"Signing in works at {provider.origin}/organiser only, because redirect_uri names that address.")
-    st.button("Sign in", key="sign-in-provider", type="primary", on_click=st.login)
 
 
 def _ask_password(password_hash: str) -> None:
