@@ -53,7 +53,7 @@ from evalkit.configuration import STRICT, checked, keys, mapping, read_text, rea
 from evalkit.errors import UserError
 from evalkit.registry import did_you_mean
 from studies.declaration import PROPERTIES, Analysis
-from studies.questionnaires import BUILT_IN, BackgroundQuestion, Localised, Text, built_in
+from studies.questionnaires import BUILT_IN, BackgroundQuestion, Localised, Text, Worded, built_in, lacking
 
 FILE = "study.yaml"
 ENDINGS = (".mid", ".midi", ".wav", ".flac")
@@ -347,6 +347,8 @@ def _background(entry: Any, file: str, where: str) -> tuple[BackgroundQuestion, 
         if entry not in BUILT_IN:
             raise UserError(f"{file}: {where}: no questionnaire called {entry!r}{did_you_mean(entry, list(BUILT_IN))}")
         return built_in(entry)
+    if isinstance(entry, Mapping) and "texts" in entry:
+        return checked(Worded, entry, file, where).questions()
     return (checked(BackgroundQuestion, entry, file, where),)
 
 
@@ -386,6 +388,10 @@ def _check_texts(study: Study) -> None:
         unknown = next((language for language in text if language and language not in study.languages), None)
         if unknown is not None:
             raise ValueError(f"'{where}': {unknown!r} is not one of 'languages'")
+    for language in study.languages:
+        for question in study.background:
+            if wanted := lacking(question, language):
+                raise ValueError(f"'background': {wanted}")
 
 
 def own_texts(study: Study) -> Iterator[tuple[str, Text]]:
@@ -399,7 +405,7 @@ def own_texts(study: Study) -> Iterator[tuple[str, Text]]:
             if label is not None:
                 yield f"questions[{i}].{key}", label
     for asked in study.background:
-        if not asked.questionnaire:  # the built-in ones fall back to their own language
+        if not asked.questionnaire:  # of the built-in ones see ``lacking``; they may have more languages than the study
             for text in (asked.text, *asked.choices):
                 yield f"background.{asked.name}", text
 

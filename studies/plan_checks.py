@@ -24,12 +24,7 @@ def listed(names: list[str]) -> str:
 
 
 def texts_missing(study: Study) -> Iterator[str]:
-    """Languages in which a built-in questionnaire does not exist; the study's own texts are checked when it is read."""
-    for language in study.languages:
-        for name in dict.fromkeys(q.questionnaire for q in study.background if q.questionnaire):
-            asked = [q for q in study.background if q.questionnaire == name]
-            if any(language not in text for q in asked for text in (q.text, *q.choices)):
-                yield f"{FILE}: background: {name!r} is not there in the language {language!r}: it will be in English"
+    """Pages that nobody should do without; whether each text has each language is checked when the study is read."""
     if "welcome" not in study.text:
         yield f"{FILE}: text.welcome is missing: participants would not be told what this is about"
 

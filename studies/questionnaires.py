@@ -5,6 +5,13 @@ musician_title       one item of six self-chosen titles; the best single predict
                      (Zhang and Schubert, Music Perception 36(5), 2019)
 gold_msi_training    Musical Training, seven items of seven points (Müllensiefen et al., PLoS ONE 9(2), e89642, 2014)
 omsi                 the ten items of Ollen's index, raw (``scoring: none``: published formulas contradict each other)
+
+The last two are there in English only, the titles in German, too (our wording). For other languages a study gives its
+own texts of every item, and no participant ever gets one in a language that was not asked for:
+
+    background:
+      - questionnaire: gold_msi_training
+        texts: {de: {gold_msi_compliments: {text: ..., choices: [...]}, ...}}
 """
 
 from __future__ import annotations
@@ -58,6 +65,9 @@ class BackgroundQuestion(BaseModel):
 
 _TITLES = ("nonmusician", "music-loving nonmusician", "amateur musician", "serious amateur musician",
            "semiprofessional musician", "professional musician")  # fmt: skip
+_GERMAN_TITLES = ("Nichtmusiker:in", "musikliebende:r Nichtmusiker:in", "Amateurmusiker:in",
+                  "ernsthafte:r Amateurmusiker:in", "semiprofessionelle:r Musiker:in",
+                  "professionelle:r Musiker:in")  # fmt: skip
 _AGREE = ("completely disagree", "strongly disagree", "disagree", "neither agree nor disagree", "agree",
           "strongly agree", "completely agree")  # fmt: skip
 
@@ -110,10 +120,66 @@ def built_in(name: str) -> tuple[BackgroundQuestion, ...]:
         text = {"en": "How strong is your musical background?", "de": "Wie stark ist Ihr musikalischer Hintergrund?"}
         return (BackgroundQuestion(name=name, text=text, choices=levels, questionnaire=name),)
     if name == "musician_title":
+        titles = tuple({"en": en, "de": de} for en, de in zip(_TITLES, _GERMAN_TITLES, strict=True))
         text = {"en": "Which title describes you best?", "de": "Welche Bezeichnung trifft am ehesten auf Sie zu?"}
-        return (BackgroundQuestion(name=name, text=text, choices=_english(_TITLES), questionnaire=name),)
+        return (BackgroundQuestion(name=name, text=text, choices=titles, questionnaire=name),)
     items = _GOLD_MSI if name == "gold_msi_training" else _OMSI
     return tuple(_item(name, *item) for item in items)
+
+
+class Wording(BaseModel):
+    """One built-in question in a further language; ``choices`` in the order of ours, none for a number."""
+
+    model_config = STRICT
+
+    text: str = Field(min_length=1)
+    choices: tuple[str, ...] = ()
+
+
+class Worded(BaseModel):
+    """A built-in questionnaire with a study's own texts: language -> name of the question -> wording."""
+
+    model_config = STRICT
+
+    questionnaire: Literal["musical_background", "musician_title", "gold_msi_training", "omsi"]
+    texts: dict[str, dict[str, Wording]]
+
+    @model_validator(mode="after")
+    def _texts_of_its_questions(self) -> Worded:
+        ours = {question.name: question for question in built_in(self.questionnaire)}
+        for language, wordings in self.texts.items():
+            for name, wording in wordings.items():
+                if name not in ours:
+                    raise ValueError(f"'texts.{language}': {self.questionnaire} has no question {name!r}")
+                if len(wording.choices) != len(ours[name].choices):
+                    raise ValueError(f"'texts.{language}.{name}' needs {len(ours[name].choices)} choices")
+        return self
+
+    def questions(self) -> tuple[BackgroundQuestion, ...]:
+        return tuple(self._question(question) for question in built_in(self.questionnaire))
+
+    def _question(self, question: BackgroundQuestion) -> BackgroundQuestion:
+        own = {
+            language: wordings[question.name] for language, wordings in self.texts.items() if question.name in wordings
+        }
+        text = question.text | {language: wording.text for language, wording in own.items()}
+        choices = tuple(
+            choice | {language: wording.choices[i] for language, wording in own.items()}
+            for i, choice in enumerate(question.choices)
+        )
+        return question.model_copy(update={"text": text, "choices": choices})
+
+
+def lacking(question: BackgroundQuestion, language: str) -> str | None:
+    """What is to be done about a built-in question that there is not in a language; None if it is there."""
+    if not question.questionnaire or all(language in text for text in (question.text, *question.choices)):
+        return None
+    form = "text: ..., choices: [...]" if question.choices else "text: ..."
+    return (
+        f"{question.questionnaire!r} is not there in the language {language!r}: give your own texts of its questions, "
+        f"as {{questionnaire: {question.questionnaire}, texts: {{{language}: {{{question.name}: {{{form}}}, ...}}}}}}, "
+        "or take it out"
+    )
 
 
 def gold_msi_training(answers: Mapping[str, Any]) -> float:

@@ -1,5 +1,6 @@
 """Study files: what they may say, and one sentence for every mistake."""
 
+import json
 import math
 import textwrap
 from pathlib import Path
@@ -174,3 +175,26 @@ def test_built_in_questionnaires():
     assert gold_msi_training({name: 0 if i < 2 else 6 for i, name in enumerate(names)}) == 49
     assert gold_msi_training({name: 6 if i < 2 else 0 for i, name in enumerate(names)}) == 7
     assert math.isnan(gold_msi_training(dict.fromkeys(names[1:], 6)))
+
+
+def test_no_participant_gets_a_questionnaire_in_another_language():
+    """German has no Gold-MSI of ours: reading the study says so, in one sentence, and how to give one's own texts."""
+    text = GOOD.replace("name: mine", "name: mine\nbackground: [LIST]")
+    for asked in ("musical_background", "musician_title"):
+        parse(text.replace("LIST", asked))
+    for asked in ("gold_msi_training", "omsi"):
+        wanted = rf"'{asked}' is not there in the language 'de': give your own texts .* {{questionnaire: {asked}, texts"
+        with pytest.raises(UserError, match=wanted):
+            parse(text.replace("LIST", asked))
+    german = {
+        q.name: {"text": f"Frage {i}", "choices": [f"Antwort {i}.{j}" for j in range(len(q.choices))]}
+        for i, q in enumerate(built_in("gold_msi_training"))
+    }
+    own = json.dumps({"questionnaire": "gold_msi_training", "texts": {"de": german}})
+    study = parse(text.replace("LIST", own))
+    assert [study.localised(q.text, "de") for q in study.background] == [f"Frage {i}" for i in range(7)]
+    assert study.localised(study.background[2].choices[3], "de") == "Antwort 2.3"
+    german["gold_msi_theory_years"]["choices"].pop()
+    own = json.dumps({"questionnaire": "gold_msi_training", "texts": {"de": german}})
+    with pytest.raises(UserError, match=r"'texts\.de\.gold_msi_theory_years' needs 7 choices"):
+        parse(text.replace("LIST", own))
