@@ -3,7 +3,8 @@
 chorales     melodies of eight bars and who completes them; the models of ES-Net's study as far as their weights are
              installed, else chance, and Bach's own voices
 inpainting   sixteen bars of folk tunes with bars 7 to 10 by somebody else; simple fillings until a model can fill
-melodies     sixteen bars of folk music, drawn from a corpus and made by simple models
+melodies     folk tunes, and melodies by MusicVAE, as far as its weights are installed, and by simple models: sixteen
+             bars, or two where there are weights for no more
 
 Generators are asked by their registered names, as the benchmark asks them.
 """
@@ -34,6 +35,10 @@ MODELS: dict[str, dict[str, Any]] = {  # of ES-Net's study, at a scale for two C
     "orderless-nade": {},
     "coconet": {"gibbs_steps": 256},
 }
+VAES = {  # of MusicVAE's study, by the bars that they make; those of more bars are preferred
+    16: ("musicvae-hier-16bar-melody", "musicvae-flat-16bar-melody"),
+    2: ("musicvae-2bar-melody", "musicvae-2bar-melody-ss"),
+}
 QUARTERS = (4, 3)  # quarter notes in a bar of the tunes that are used
 REGION = (7, 10)  # bars that are filled, counted from 1
 
@@ -45,6 +50,7 @@ class Example:
     items: int
     practice: int  # further items
     systems: dict[str, Callable[[int], Pieces]]
+    bars: int = 16
 
 
 def chorales() -> Example:
@@ -59,7 +65,7 @@ def chorales() -> Example:
     }
     chosen = {name: maker for name, maker in makers.items() if _is_installed({"generator": name, **MODELS[name]})}
     chosen |= dict(list(others.items())[: len(MODELS) - len(chosen)])
-    return Example(15, 2, {INPUT: lambda n: [as_piece(melody) for melody in _melodies(n)], **chosen})
+    return Example(15, 2, {INPUT: lambda n: [as_piece(melody) for melody in _melodies(n)], **chosen}, bars=8)
 
 
 def _is_installed(spec: dict[str, Any]) -> bool:
@@ -96,19 +102,29 @@ def _chorale_windows(n: int) -> Pieces:
 
 
 def melodies() -> Example:
-    """Sixteen bars of 4/4 from each of three sources."""
+    """What people made, what the models make, and n-grams; without models, people's notes in another order."""
+    installed = {bars: [name for name in names if _is_installed({"generator": name})] for bars, names in VAES.items()}
+    bars = next((bars for bars, names in installed.items() if names), 16)
+    models = {name: _sampling({"generator": name}, bars) for name in installed[bars]}
+    chance = {} if models else {"shuffled-notes": _sampling({"generator": "shuffled-notes", "corpus": "folk"}, bars)}
     return Example(
         32,
         2,
         {
-            "original": lambda n: samples({"generator": "corpus", "corpus": "folk", "split": "test"}, n),
-            "ngram": lambda n: samples({"generator": "ngram", "corpus": "folk"}, n),
-            "shuffled-notes": lambda n: samples({"generator": "shuffled-notes", "corpus": "folk"}, n),
+            "original": _sampling({"generator": "corpus", "corpus": "folk", "split": "test"}, bars),
+            **models,
+            "ngram": _sampling({"generator": "ngram", "corpus": "folk"}, bars),
+            **chance,
         },
+        bars,
     )
 
 
-def samples(spec: dict[str, Any], n: int, bars: int = 16) -> Pieces:
+def _sampling(spec: dict[str, Any], bars: int) -> Callable[[int], Pieces]:
+    return lambda n: samples(spec, n, bars)
+
+
+def samples(spec: dict[str, Any], n: int, bars: int) -> Pieces:
     """The first ``n`` pieces of a generator."""
     with load_generator(spec) as generator:
         representation = representation_of(generator)

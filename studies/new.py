@@ -18,8 +18,9 @@ from studies.design import FILE
 MUSIC = "midi"  # the folder in a study's folder
 INPUTS = "input"
 MOST_TRIALS = 10
-PARTICIPANTS = {"chorales": 32, "inpainting": 72, "melodies": 48}  # of the examples; enough for a preference of 65 %
+PARTICIPANTS = {"chorales": 32, "inpainting": 72, "melodies": 72}  # of the examples; enough for a preference of 65 %
 EXAMPLES = tuple(PARTICIPANTS)
+SHORT = 2  # bars of an excerpt with which a study of pairs takes five minutes, not fifteen
 
 Making = Callable[[str], None]  # told what is being made
 
@@ -41,14 +42,17 @@ def new_example(folder: Path, example: str, making: Making = lambda what: None) 
     chosen = MAKERS[example]()
     number = chosen.items + chosen.practice
     names = [f"{i:02d}" for i in range(1, number + 1)]
-    for system, make in chosen.systems.items():
+    for place, (system, make) in enumerate(chosen.systems.items(), 1):
         target = folder / MUSIC / (system or INPUTS)
         if not all((target / f"{name}.mid").is_file() for name in names):
-            making(system or "the melodies")
+            making(f"{system or 'the melodies'}, {place} of {len(chosen.systems)}; networks take minutes")
             _write_pieces(target, names, make(number))
     systems = [system for system in chosen.systems if system != INPUT]
     practice = "[" + ", ".join(f'"{name}"' for name in names[chosen.items :]) + "]"
-    _write(folder, example, systems, practice=practice, participants=PARTICIPANTS[example])
+    _write(
+        folder, example, systems, practice=practice, participants=PARTICIPANTS[example],
+        bars=chosen.bars, minutes=15 if chosen.bars > SHORT else 5,
+    )  # fmt: skip
 
 
 def _write_pieces(folder: Path, names: Sequence[str], pieces: Sequence[Piece]) -> None:

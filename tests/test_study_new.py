@@ -107,6 +107,27 @@ def test_models_whose_weights_are_installed_come_first(monkeypatch: pytest.Monke
     assert not np.delete(answer & ~melody[: len(answer)], [50, 51], axis=1).any()
 
 
+def test_melodies_take_the_longest_models_whose_weights_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen bars where there are weights for them; short models beside real melodies of the same two bars."""
+    there = {"musicvae-2bar-melody"}
+    monkeypatch.setattr(examples, "_is_installed", lambda spec: spec["generator"] in there)
+    short = examples.melodies()
+    assert (list(short.systems), short.bars) == (["original", "musicvae-2bar-melody", "ngram"], 2)
+    assert {piece.end // (4 * piece.ticks_per_quarter) for piece in short.systems["original"](3)} == {2}
+    there.add("musicvae-flat-16bar-melody")
+    long = examples.melodies()
+    assert (list(long.systems), long.bars) == (["original", "musicvae-flat-16bar-melody", "ngram"], 16)
+
+
+def test_templates_declare_whom_they_leave_out(example_studies: dict[str, Study], tmp_path: Path) -> None:
+    new.new_study(tmp_path / "own")
+    for study in (*example_studies.values(), load_study(tmp_path / "own")):
+        assert study.analysis.screening.seconds
+        assert study.analysis.screening.trials is None  # whoever stopped before the end counts
+        catch = study.trials.identical + study.trials.degraded
+        assert (study.analysis.screening.catch_failed is not None) == (catch > 0)
+
+
 def test_papers_plans_come_out_exactly(example_studies: dict[str, Study]) -> None:
     """MusicVAE: 192 ratings, 64 of each pair, each source in 128. InpaintNet: 72 people, 720 comparisons."""
     study = example_studies["melodies"]
