@@ -178,10 +178,6 @@ CHANGES: dict[str, tuple[Change, str]] = {
         lambda f: text(f, "text: Better", "text: Is it zzhuman"),
         "study.yaml: questions[0].text gives away the name of the system 'zzhuman'",
     ),
-    "a questionnaire in one language": (
-        lambda f: text(f, "title:", "languages: [en, de]\nbackground: [musical_background, omsi]\ntitle:"),
-        "study.yaml: background: 'omsi' is not there in the language 'de': it will be in English",
-    ),
     "no soundfont": (
         lambda f: text(f, "bars: 2", "soundfont: none.sf2, bars: 2"),
         "study.yaml: excerpt.soundfont: {folder}/none.sf2: no such file",
