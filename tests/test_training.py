@@ -150,6 +150,19 @@ def test_coconet_never_scores_only_rests():
     assert shown["mask"][:, 0, 0].all()
 
 
+def test_windows_are_transposed_as_a_whole_and_drums_never():
+    recipe, rng = tiny("musicvae-flat-16bar-trio", transpose=(-5, 6)), np.random.default_rng(0)
+    windows = np.stack([np.full((400, 64), p, np.int16) for p in (72, 40, 9)], axis=2)
+    windows[:, 1::2, :2] = melody.NO_EVENT
+    moved = trainable("musicvae-flat-16bar-trio").augment(windows, rng, recipe)
+    by = (moved - windows)[:, ::2, :2]
+    assert (by == by[:, :1, :1]).all()
+    assert set(by[:, 0, 0].tolist()) == set(range(-5, 7))
+    assert (moved[:, 1::2] == windows[:, 1::2]).all()
+    assert (moved[..., 2] == 9).all()
+    assert trainable("musicvae-2bar-drums").augment is None
+
+
 # ------------------------------------------------------------------------------------------------------- the loop
 
 

@@ -4,6 +4,12 @@ Architectures: Roberts, Engel and Eck, NIPS 2017 workshop; Roberts, Engel, Raffe
 their text is silent their public code is followed. Tokens are ``(B, T, C)`` with C columns (1; 3 for a trio), each
 with a vocabulary of its own. One LSTM of a column does not see the tokens of the others in the hierarchical decoder;
 the flat decoder sees and gives all of them at once.
+
+The public code draws the first weights to and from z so small that z says nothing at first, and with little training
+the decoder never comes to listen: after 2,000 steps of 32 windows of 16 bars, the z of another window did as well.
+``early_latent`` begins with a z that tells windows apart: larger weights, a narrow posterior, and forget gates of the
+encoder that remember up to the whole window (Tallec and Ollivier, Can Recurrent Neural Networks Warp Time?, ICLR 2018).
+After 1,000 such steps another window's z cost 93 nats.
 """
 
 from __future__ import annotations
@@ -13,6 +19,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+SPREAD, EARLY_SPREAD = 0.001, 0.1  # standard deviation of the first weights to and from z: the public code's, and ours
+EARLY_SCALE = -2.0  # softplus of which is the first scale of the posterior
 
 Chosen = Callable[[int, Tensor], Tensor]  # (column, logits (B, V)) -> tokens (B,): what stands at the next step
 
@@ -30,6 +39,14 @@ class Lstm(nn.LSTM):
                 with torch.no_grad():
                     parameter[hidden : 2 * hidden] = 1.0
 
+    @torch.no_grad()
+    def remember(self, steps: int) -> None:
+        """Forget gates that begin open for 1 to so many steps, each cell's drawn, and input gates to match."""
+        for name, bias in self.named_parameters():
+            if name.startswith("bias_ih"):
+                lasting = torch.empty(self.hidden_size).uniform_(1, steps).log()
+                bias[: 2 * self.hidden_size] = torch.cat([-lasting, lasting])
+
     def step(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """One step forwards ``(B, inputs)`` -> ``(B, hidden)``: layer by layer, faster than a call of ``forward``."""
         made = []
@@ -44,10 +61,10 @@ class Lstm(nn.LSTM):
 class InitialState(nn.Module):
     """tanh of an affine map of a vector, as the first state of every layer of an LSTM."""
 
-    def __init__(self, inputs: int, hidden: int, layers: int) -> None:
+    def __init__(self, inputs: int, hidden: int, layers: int, spread: float = SPREAD) -> None:
         super().__init__()
         self.layers = layers
-        self.weight = nn.Parameter(0.001 * torch.randn(2 * layers * hidden, inputs))
+        self.weight = nn.Parameter(spread * torch.randn(2 * layers * hidden, inputs))
         self.bias = nn.Parameter(torch.zeros(2 * layers * hidden))
 
     def forward(self, vector: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,8 +81,14 @@ class Encoder(nn.Module):
         self.lstm = Lstm(inputs, hidden, layers, bidirectional=True)
         self.mean, self.scale = (nn.Linear(2 * hidden, latent) for _ in range(2))
         for head in (self.mean, self.scale):
-            nn.init.normal_(head.weight, std=0.001)
+            nn.init.normal_(head.weight, std=SPREAD)
             nn.init.zeros_(head.bias)
+
+    def begin_early(self, steps: int) -> None:
+        """First weights with which z tells windows of so many steps apart."""
+        nn.init.normal_(self.mean.weight, std=EARLY_SPREAD)
+        nn.init.constant_(self.scale.bias, EARLY_SCALE)
+        self.lstm.remember(steps)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """One-hot tokens ``(B, T, sum of V)`` -> mean and scale ``(B, Z)``."""
@@ -77,10 +100,12 @@ class Encoder(nn.Module):
 class FlatDecoder(nn.Module):
     """z is the first state and stands beside the previous tokens at every step; without z a plain language model."""
 
-    def __init__(self, vocabularies: Sequence[int], hidden: int, layers: int, latent: int) -> None:
+    def __init__(
+        self, vocabularies: Sequence[int], hidden: int, layers: int, latent: int, spread: float = SPREAD
+    ) -> None:
         super().__init__()
         self.vocabularies = list(vocabularies)
-        self.begin = InitialState(latent, hidden, layers)
+        self.begin = InitialState(latent, hidden, layers, spread)
         self.lstm = Lstm(sum(vocabularies) + latent, hidden, layers)
         self.head = nn.Linear(hidden, sum(vocabularies))
 
@@ -122,14 +147,15 @@ class HierarchicalDecoder(nn.Module):
         conductor: int,
         conductor_layers: int,
         conductor_out: int | None,
+        spread: float = SPREAD,
     ) -> None:
         super().__init__()
         self.vocabularies, self.segments = list(vocabularies), segments
         out = conductor_out or conductor
-        self.begin = InitialState(latent, conductor, conductor_layers)
+        self.begin = InitialState(latent, conductor, conductor_layers, spread)
         self.conductor = Lstm(1, conductor, conductor_layers)
         self.project = nn.Linear(conductor, out) if conductor_out else nn.Identity()
-        self.lower_begin = nn.ModuleList(InitialState(out, hidden, layers) for _ in vocabularies)
+        self.lower_begin = nn.ModuleList(InitialState(out, hidden, layers, spread) for _ in vocabularies)
         self.lower = nn.ModuleList(Lstm(v + out, hidden, layers) for v in vocabularies)
         self.head = nn.ModuleList(nn.Linear(hidden, v) for v in vocabularies)
 
@@ -193,18 +219,30 @@ class MusicVae(nn.Module):
         conductor: int = 0,
         conductor_layers: int = 2,
         conductor_out: int | None = None,
+        early_latent: bool = False,
     ) -> None:
         super().__init__()
         if segments is not None and steps % segments:
             raise ValueError(f"{steps} steps cannot be cut into {segments} segments of one length")
         self.vocabularies, self.steps, self.latent = list(vocabularies), steps, latent
         self.encoder = Encoder(sum(vocabularies), encoder, encoder_layers, latent) if latent else None
+        if self.encoder is not None and early_latent:
+            self.encoder.begin_early(steps)
+        spread = EARLY_SPREAD if early_latent else SPREAD
         self.decoder: FlatDecoder | HierarchicalDecoder
         if segments is None:
-            self.decoder = FlatDecoder(vocabularies, decoder, decoder_layers, latent)
+            self.decoder = FlatDecoder(vocabularies, decoder, decoder_layers, latent, spread)
         else:
             self.decoder = HierarchicalDecoder(
-                vocabularies, decoder, decoder_layers, latent, segments, conductor, conductor_layers, conductor_out
+                vocabularies,
+                decoder,
+                decoder_layers,
+                latent,
+                segments,
+                conductor,
+                conductor_layers,
+                conductor_out,
+                spread,
             )
 
     def encode(self, tokens: Tensor) -> tuple[Tensor, Tensor]:

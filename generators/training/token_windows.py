@@ -12,6 +12,7 @@ time.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -34,13 +35,14 @@ def batch(windows: NDArray[np.int16], rng: np.random.Generator, recipe: Recipe) 
     return {"tokens": windows, "noise": rng.standard_normal((len(windows), recipe.network["latent"]), np.float32)}
 
 
-def augment(windows: NDArray[np.int16], rng: np.random.Generator, recipe: Recipe) -> NDArray[np.int16]:
-    """Each melody window moved by a random number of semitones of the recipe's range."""
+def augment(
+    windows: NDArray[np.int16], rng: np.random.Generator, recipe: Recipe, representation: str
+) -> NDArray[np.int16]:
+    """Each window (B, T, C) moved by a random number of semitones of the recipe's range; drums are not."""
     if recipe.transpose is None:
         return windows
     low, high = recipe.transpose
-    semitones = rng.integers(low, high, len(windows), endpoint=True)
-    return transposed(windows[..., 0], semitones, "melody")[..., None]
+    return transposed(windows, rng.integers(low, high, len(windows), endpoint=True), representation)
 
 
 def loss(network: nn.Module, shown: dict[str, Tensor], recipe: Recipe, step: int | None) -> Tensor:
@@ -102,7 +104,7 @@ def _trainable(model: str, generator: str, representation: str) -> Trainable:
         material=of_windows(representation),
         batch=batch,
         loss=loss,
-        augment=augment if representation == "melody" else None,
+        augment=partial(augment, representation=representation) if representation != "drums" else None,
     )
 
 
