@@ -91,8 +91,10 @@ def _heard(paper: str, claim: Claim, studies: Sequence[StudyRecord]) -> list[Jud
 
 
 def _nobody_asked(claim: Claim, studies: Sequence[StudyRecord]) -> str:
-    if not studies or not claim.heard:
+    if not studies:
         return ONLY_LISTENERS
+    if not claim.heard:
+        return f"{ONLY_LISTENERS}, and this version has no test of it"
     systems = dict.fromkeys(name for test in claim.heard for name in (*test.left, *(test.right or ())))
     questions = dict.fromkeys(f"{test.question!r} ({test.design}, {test.kind})" for test in claim.heard)
     return f"{ONLY_LISTENERS}: none here has the question {listed([*questions])} about {listed([*systems])}"

@@ -150,3 +150,54 @@ def test_an_estimate_and_the_exact_likelihood_stand_beside_the_printed_one(tmp_p
     ]
     found = cell(tables_beside(tmp_path, *ours)["ES-Net Table 1"], "ES-Net", "Notewise LL")
     assert (found.value, found.ours.value, found.correct.value) == (-0.635, -0.7, -0.6)
+
+
+# ---- papers whose data nobody else has ------------------------------------------------------------------------------
+
+
+def accuracy(value: float, mode: str, generator: str = "musicvae-hier-16bar-melody", **settings) -> Result:
+    asked = {"inputs": "folk:test", "z": "sample", "temperature": 1.0, "mode": mode} | settings
+    return result("reconstruction_accuracy", "correct", value, generator, None, "reconstruction", **asked)
+
+
+def reproduced(tmp_path: Path, *results: Result) -> dict[str, PublishedTable]:
+    """By the whole heading up to the colon."""
+    write_atomically(tmp_path / "results.json", to_json(results_document({}, list(results))))
+    return {table.heading.partition(":")[0]: table for table in published_tables(read_records([tmp_path]))}
+
+
+def test_a_column_is_of_one_setting(tmp_path: Path) -> None:
+    found = reproduced(tmp_path, accuracy(0.5, "sampled"), accuracy(0.9, "teacher_forced"))["MusicVAE Table 1"]
+    row = [cell(found, "16-bar Melody, hierarchical", heading) for heading in ("Teacher-Forcing", "Sampling")]
+    assert [(c.value, c.ours.value) for c in row] == [(0.919, 0.9), (0.812, 0.5)]
+    assert cell(found, "16-bar Melody, flat", "Sampling").ours is None
+
+
+def test_where_ours_were_measured_on_other_data_the_table_says_so_and_shows_no_other_system(tmp_path: Path) -> None:
+    ours = [accuracy(0.5, "sampled"), accuracy(0.4, "sampled", "commonest-token")]
+    tables = reproduced(tmp_path, *ours)
+    assert [*tables] == ["MusicVAE Table 1"]  # not Table 2, of data that anybody can have
+    found = tables["MusicVAE Table 1"]
+    assert (found.elsewhere, len(found.rows)) == (("folk:test",), 6)
+    assert all(row.in_paper for row in found.rows)
+    same = reproduced(tmp_path / "2", *(accuracy(0.5, "sampled", inputs="Lakh MIDI Dataset", generator=g)
+                                        for g in ("musicvae-hier-16bar-melody", "mine")))  # fmt: skip
+    assert (same["MusicVAE Table 2"].elsewhere, [row.in_paper for row in same["MusicVAE Table 2"].rows][-1]) == (
+        (),
+        False,
+    )
+
+
+@pytest.mark.parametrize("changed", [{"z": "mean"}, {"temperature": 0.5}])
+def test_reconstructions_that_were_made_otherwise_are_not_set_beside_it(tmp_path: Path, changed: dict) -> None:
+    assert reproduced(tmp_path, accuracy(0.5, "sampled", **changed)) == {}
+
+
+def test_the_voices_of_a_trio_have_columns_of_their_own(tmp_path: Path) -> None:
+    trio = [accuracy(0.1 * v, "sampled", "musicvae-flat-16bar-trio", voice=v) for v in (1, 2, 3)]
+    found = reproduced(tmp_path, *trio, accuracy(0.9, "sampled", "musicvae-flat-16bar-trio", voice="all"))
+    table = found["MusicVAE Table 1, trios"]
+    assert [cell(table, "Trio, flat", f"{who} Sampling").ours.value for who in ("Melody", "Bass", "Drums")] == [
+        pytest.approx(0.1 * v) for v in (1, 2, 3)
+    ]
+    assert "MusicVAE Table 1" not in found
