@@ -52,7 +52,14 @@ from evalkit.errors import UserError
 
 SCHEMA_VERSION = 2  # of the newest file in migrations/versions
 BUSY_SECONDS = 30  # how long a writer of SQLite waits for another process
-POSTGRESQL = {"connect_timeout": 10, "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"}
+POSTGRESQL: dict[str, Any] = {
+    "connect_timeout": 10,  # seconds, as the next; who has vanished without a word is soon given up
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+    "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s",
+}
 LOCK = 7061646  # an arbitrary number, the same for all replicas
 
 

@@ -308,7 +308,7 @@ def postgresql() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def kill_postgresql(postgresql: PostgresServer) -> Callable[[], Callable[[], None]]:
+def kill_postgresql(postgresql: PostgresServer) -> Iterator[Callable[[], Callable[[], None]]]:
     """A function that kills all of PostgreSQL's processes, and gives one that starts it from what is on the disk."""
     import subprocess
 
@@ -337,7 +337,8 @@ def kill_postgresql(postgresql: PostgresServer) -> Callable[[], Callable[[], Non
             time.sleep(0.5)
         pytest.fail("PostgreSQL did not start again")
 
-    return kill
+    yield kill
+    start()  # for the next test, whatever became of this one
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
