@@ -1,4 +1,4 @@
-"""How long ``progress`` and the outcome take in a study with 200,000 answers and 1,000,000 events.
+"""How long ``progress`` takes in a study with 200,000 answers and 1,000,000 events.
 
 That is what the organiser's page waits for every 20 seconds, and `evalkit study status`. Target: under a second, on
 SQLite and on PostgreSQL. The rows are made by the database itself from the plan; erasing one person is measured, too.
