@@ -14,28 +14,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tiny_study import STUDY, tune, write_tiny_study
 
 from evalkit.errors import MidiError, UserError
 from evalkit.music import audio
 from evalkit.music.midi import write_midi
-from evalkit.music.notes import Piece, Tempo, TimeSignature, Track, note_array
+from evalkit.music.notes import Tempo, TimeSignature, Track
 from studies import excerpts, sound, stimuli
 from studies.design import Excerpt, Study, load_study
 from studies.manifest import MANIFEST, Stimulus, read_manifest, read_roll
 
-STUDY = """\
-name: tiny
-title: Which?
-text: {welcome: Hello., consent: I agree.}
-design: DESIGN
-questions: [{name: better, kind: choice, text: Better}]
-systems: {zzmodel: midi/zzmodel, zzhuman: midi/zzhuman}
-trials: {per_participant: 2, practice: 0, degraded: 1}
-excerpt: {bars: 2, tempo: 240, program: 0, highlight: [2, 2]}
-target: {participants: 60}
-"""
+PAIRED = STUDY.replace("practice: 0", "practice: 0, degraded: 1").replace("tempo: 240", "tempo: 240, program: 0")
 RANKING = (
-    STUDY.replace("DESIGN", "ranking")
+    PAIRED.replace("design: paired", "design: ranking")
     .replace("kind: choice", "kind: rank")
     .replace("systems:", "input: midi/zzinput\nsystems:")
 )
@@ -52,20 +43,8 @@ def fluidsynth() -> None:
         pytest.skip(str(missing))
 
 
-def tune(pitches: list[int], steps: int = 4, **rest) -> Piece:
-    """Notes of so many sixteenths, one after the other."""
-    count = len(pitches)
-    notes = note_array(np.arange(count) * steps, np.full(count, steps), np.array(pitches))
-    return Piece("tune", 4, notes, count * steps, **rest)
-
-
-def write_study(folder: Path, text: str = STUDY.replace("DESIGN", "paired"), items: int = 3, bars: int = 2) -> Study:
-    for s, system in enumerate(SYSTEMS):
-        (folder / "midi" / system).mkdir(parents=True)
-        for i in range(items):
-            pitches = [60 + 5 * s + (i + step * (s + 1)) % 7 for step in range(4 * bars)]
-            write_midi(tune(pitches, tracks=(Track(10 * s),)), folder / "midi" / system / f"{i}.mid")
-    (folder / "study.yaml").write_text(text)
+def write_study(folder: Path, text: str = PAIRED, items: int = 3) -> Study:
+    write_tiny_study(folder, text, SYSTEMS, items, program=10)
     return load_study(folder)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tiny_study import SYSTEMS, tune, write_tiny_study
 
 from evalkit.music import audio
 from evalkit.music.midi import to_pretty_midi, write_midi
@@ -18,36 +19,13 @@ from studies.declaration import Analysis
 from studies.design import Study, load_study
 from studies.manifest import read_manifest
 
-STUDY = """\
-name: tiny
-title: Which?
-text: {welcome: Hello., consent: I agree.}
-design: paired
-questions: [{name: better, kind: choice, text: Better}]
-systems: {zzmodel: midi/zzmodel, zzhuman: midi/zzhuman}
-items: all
-trials: {per_participant: 2, practice: 0}
-excerpt: {bars: 2, tempo: 240, highlight: [2, 2]}
-target: {participants: 60}
-"""
-SYSTEMS = ("zzmodel", "zzhuman")
 Change = Callable[[Path], object]
-
-
-def tune(pitches: list[int], steps: int = 4, **rest) -> Piece:
-    count = len(pitches)
-    notes = note_array(np.arange(count) * steps, np.full(count, steps), np.array(pitches))
-    return Piece("tune", 4, notes, count * steps, **rest)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A study with which nothing is wrong."""
-    for s, system in enumerate(SYSTEMS):
-        (tmp_path / "midi" / system).mkdir(parents=True)
-        for i in range(4):
-            write_midi(tune([60 + 5 * s + (i + t * (s + 1)) % 7 for t in range(8)]), file(tmp_path, system, i))
-    (tmp_path / "study.yaml").write_text(STUDY)
+    write_tiny_study(tmp_path)
     return tmp_path
 
 
