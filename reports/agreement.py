@@ -51,8 +51,7 @@ class QuestionAgreement:
     question: str
     text: str
     by_excerpt: list[MetricRow]
-    main: list[MetricRow]  # by system
-    others: list[MetricRow]  # by system
+    by_system: list[MetricRow]
     drawing: Drawing | None
     caution: str
 
@@ -145,9 +144,8 @@ def _question(
     if by_system:
         figure = f"{study.label}-{slug(name)}-agreement"
         drawing = agreement_figure(main or by_system, by_excerpt, name, figure, study.simulated)
-    others = [row for row in by_system if row not in main]
     text = str(asked["text"] or name)
-    return QuestionAgreement(name, text, by_excerpt, main, others, drawing, caution(by_system))
+    return QuestionAgreement(name, text, by_excerpt, by_system, drawing, caution(by_system))
 
 
 def _values(rows: Sequence[Row], place: int, names: Mapping[str, str]) -> Iterator[tuple[Key, float]]:

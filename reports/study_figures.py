@@ -165,7 +165,8 @@ def agreements(
     of_excerpts = {(row.label, row.column): row for row in by_excerpt}
     shown += [row for row in by_excerpt if (row.label, row.column) not in {(r.label, r.column) for r in shown}]
     shown = shown[:MOST_METRICS]
-    titles = [_metric_title(row) for row in shown]
+    plain = [row.column.title for row in shown]
+    titles = [_metric_title(row, plain.count(row.column.title) > 1) for row in shown]
     names = short_names(titles, 26)
     styles = {"by system": Look(COLOURS[0], "o", "-"), "by excerpt": Look(COLOURS[1], "s", "-")}
     both = [("by system", {(row.label, row.column): row for row in by_system}), ("by excerpt", of_excerpts)]
@@ -183,16 +184,17 @@ def agreements(
         _systems(axes, [names[title] for title in titles])
         axes.axvline(50, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
         axes.set_xlim(0, 100)
-        axes.set_xlabel("Comparisons won by what the metric\ncalls better (%; 95 % intervals over listeners)")
+        axes.set_xlabel("Won by what the\nmetric calls better (%)")
         figure.legend(loc="outside lower left", ncols=2, frameon=False)
         title = f"{_capital(question)}: metrics and preference"
         words = "; ".join(f"{title} {_text(row.found.share)}" for title, row in zip(titles, shown, strict=True))
         return _done(figure, name, title, f"{title}, share won by what the metric calls better: {words}.", simulated)
 
 
-def _metric_title(row: Any) -> str:
+def _metric_title(row: Any, ambiguous: bool) -> str:
     column = row.column
-    details = [d for d in (column.variant if column.variant != "correct" else "", column.qualifier, row.label) if d]
+    variant = column.variant if column.variant != "correct" else ""
+    details = [d for d in (variant, *((column.qualifier, row.label) if ambiguous else ())) if d]
     return f"{column.title} ({', '.join(details)})" if details else column.title
 
 
