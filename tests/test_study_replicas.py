@@ -241,6 +241,14 @@ def loaded(page: Any) -> None:
     page.locator(".player[aria-busy=false]").wait_for()
 
 
+@contextlib.contextmanager
+def made_anew(page: Any) -> Iterator[None]:
+    """Wait for a player that was not there before: what stands on the page meanwhile belongs to the one before."""
+    with page.expect_request("**/stim/*"):
+        yield
+    loaded(page)
+
+
 def play(page: Any, clip: int) -> None:
     loaded(page)
     if page.locator("button.loop").get_attribute("aria-pressed") == "false":
@@ -269,7 +277,12 @@ def rate(page: Any, position: int) -> None:
     listen(page, 0)
     listen(page, 1)
     pick(page, position)
-    press(page, "Save and continue")
+    save(page, position)
+
+
+def save(page: Any, position: int) -> None:
+    with made_anew(page) if position < 4 else contextlib.nullcontext():
+        press(page, "Save and continue")
     at(page, f"{position + 1} of 4" if position < 4 else "Almost done")
 
 
@@ -309,14 +322,13 @@ def test_a_participant_goes_on_when_replicas_and_the_database_die(
     rate(page, 1)
     listen(page, 0)
     assert {number for number, _ in balancer.taken} == {0}
-    with made_anew(page):
+    with made_anew(page):  # without anybody's doing
         first.kill()  # in the middle of the second trial
     at(page, "2 of 4")
     enough(page, 0)  # what was heard there counts here
     rate(page, 2)
     assert balancer.taken[-1][0] == 1
 
-    loaded(page)
     start = kill_postgresql()
     play(page, 0)
     page.get_by_text(LOST).wait_for()
@@ -338,7 +350,7 @@ def test_a_participant_goes_on_when_replicas_and_the_database_die(
     with made_anew(page):
         second.kill()  # the first knew the visit once, but it is another process now
     pick(page, 3)
-    press(page, "Save and continue")
+    save(page, 3)
     rate(page, 4)
     finish(page)
     assert stored(database) == ALL
@@ -368,14 +380,6 @@ def test_a_balancer_that_is_not_sticky_is_good_enough(balanced, visit, database:
     assert stored(database) == ALL
     for path in ("/stim/", "/event"):
         assert {number for number, taken in balancer.taken if taken.startswith(path)} == {0, 1}
-
-
-@contextlib.contextmanager
-def made_anew(page: Any) -> Iterator[None]:
-    """The page of the trial comes again from another replica, without anybody's doing."""
-    with page.expect_request("**/stim/*"):
-        yield
-    loaded(page)
 
 
 def says_so(page: Any) -> None:
