@@ -67,6 +67,9 @@ class QuestionSection:
     warnings: list[str]  # of the published tests
     published: list[dict[str, Any]]
     others: list[tuple[str, Any]]
+    undecided: (
+        tuple[int, int] | None
+    )  # comparisons, and all of them; None where ties were not possible or did not occur
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +137,17 @@ def _question(
         warnings=list(dict.fromkeys(w for test in found["published"] for w in test.get("warnings", ()))),
         published=[_published(test) for test in found["published"]],
         others=list(found["others"].items()),
+        undecided=_undecided(found["descriptive"]),
     )
+
+
+def _undecided(descriptive: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Both matrices count a pair twice: in the row of each, as tied; once each way, as won."""
+    tied, won = (
+        sum(n or 0 for row in descriptive.get(name, {}).values() for n in row.values())
+        for name in ("tie matrix", "win matrix")
+    )
+    return (round(tied / 2), round(tied / 2 + won)) if tied else None
 
 
 def _scale(asked: Mapping[str, Any], design: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ANSWERS = "answers_"  # begins the name of every table of answers in an export
 NAMES = ("listener", "item", "system", "left", "right")  # columns of names, though they may look like numbers
+FINISHED = ("comment", "finished")  # states of participants who have answered everything
 COLUMNS = {  # of an answers table: which say what was asked
     ("left", "right", "outcome"): ("paired", "choice"),
     ("left", "right", "rating"): ("paired", "likert"),
@@ -175,7 +176,8 @@ def _collected(
         "design": study.design,
         "systems": [*study.systems],
         "questions": questions,
-        "participants": participants(tables["participants"]),
+        "participants": participants(tables["participants"])
+        | stopped(tables["participants"], [tables[f"{ANSWERS}{q.name}"] for q in study.questions]),
     }
     further = {"trials": trials[trials["kind"] != "practice"], "listeners": tables["participants"]}
     return Collected(plan_of(study), found | further, about, registration, source, study.seed)
@@ -205,6 +207,14 @@ def participants(table: pd.DataFrame) -> dict[str, Any]:
         "median_minutes": float(minutes.median()) if len(minutes) else None,
         "background": background,
     }
+
+
+def stopped(people: pd.DataFrame, answers: Sequence[pd.DataFrame]) -> dict[str, Any]:
+    """Who has not come to the end though they answered something, and how many answers there are of them."""
+    unfinished = people.loc[~people["state"].isin(FINISHED), "listener"]
+    theirs = [table["listener"][table["listener"].isin(unfinished)] for table in answers]
+    listeners = {listener for column in theirs for listener in column}
+    return {"stopped": {"listeners": len(listeners), "answers": sum(map(len, theirs))}}
 
 
 def _systems(tables: Mapping[str, pd.DataFrame]) -> list[str]:

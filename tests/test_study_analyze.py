@@ -278,6 +278,32 @@ def test_many_pairs_are_drawn_for_the_best_system_only() -> None:
     assert len(shown_pairs(found({s: values[s] for s in list(values)[:8]}, []))) == 28
 
 
+def test_undecided_answers_are_on_the_page(votes: Path) -> None:
+    """Research section 4.4: ties 3, 3 and 4 of 15, here doubled; Davidson's nu is .63635, its log -.452."""
+    page = (votes / "index.html").read_text()
+    assert "20 of 90 comparisons (22&nbsp;%) are undecided" in page
+    assert re.search(r"log&nbsp;ν is −0\.45\d* \[−", page)
+    assert page.count("<small>6 undecided</small>") == 4
+    assert page.count("<small>8 undecided</small>") == 2
+
+
+@pytest.mark.parametrize(("rule", "sentence"), [(2, "those count who gave 2 or more"), (None, "count like all others")])
+def test_the_page_says_what_becomes_of_answers_of_those_who_stopped(
+    ranked, tmp_path: Path, rule: int | None, sentence: str
+) -> None:
+    folder = tmp_path / "export"
+    shutil.copytree(ranked[1], folder)
+    people = read_csv(folder / "participants.csv")
+    people.loc[0, "state"] = "trials"
+    people.to_csv(folder / "participants.csv", index=False)
+    file = folder / "study.yaml"
+    file.write_text(file.read_text().replace("trials: 2", "trials: 2" if rule else "trials: null"))
+    run(folder, "--out", tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "1 of them had not finished" in page
+    assert sentence in page
+
+
 # ---- tables that are wrong ------------------------------------------------------------------------------------------
 
 
