@@ -24,6 +24,15 @@ def test_the_suites_that_come_with_evalkit(name):
     assert suite.data.corpus == "folk"
 
 
+def test_the_suite_of_the_whole_papers_asks_each_length_about_both_corpora():
+    suite = load_suite("musicvae")
+    assert suite.data.corpus == "folk-nottingham"
+    asked = {(task.task, task.bars) for task in suite.tasks}
+    assert asked == {("reconstruction", 32)} | {
+        (task, bars) for task in ("reconstruction", "interpolation", "attributes") for bars in (2, 16)
+    }
+
+
 def test_wrong_use():
     text = "{{name: s, data: {{corpus: folk}}, representation: melody, tasks: [{{task: reconstruction, {}}}]}}"
     with pytest.raises(UserError, match=r"importance.*divide the largest"):

@@ -41,7 +41,7 @@ class Lstm(nn.LSTM):
 
     @torch.no_grad()
     def remember(self, steps: int) -> None:
-        """Forget gates that begin open for 1 to so many steps, each cell's drawn, and input gates to match."""
+        """Forget gates that begin open for up to so many steps, each cell's drawn, and input gates closed to match."""
         for name, bias in self.named_parameters():
             if name.startswith("bias_ih"):
                 lasting = torch.empty(self.hidden_size).uniform_(1, steps).log()
