@@ -23,7 +23,7 @@ from evalkit.errors import UserError
 from evalkit.music import melody, satb
 from evalkit.music.midi import write_midi
 from evalkit.registry import load_generator
-from generators.models.weights import checksum, load_weights, read_card, rounded, zoo
+from generators.models.weights import checksum, find_weights, load_weights, read_card, rounded, zoo
 from generators.training import edit_pairs, masked_voices, trainable
 from generators.training.loop import Diverged, begin, learning_rate, train
 from generators.training.recipe import Recipe, find_recipe, presets
@@ -344,6 +344,15 @@ def test_trained_weights_are_a_generator_of_their_own(trained: Path):
         info = generator.info
         assert (info.name, info.parameters, info.representation) == ("es-net", 30_769, "pianoroll")
         assert info.corpus_checksum == read_card(trained / "weights.safetensors")["training"]["data_checksum"]
+
+
+def test_a_folder_called_like_a_preset_is_meant_where_it_is_written_as_a_path(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small").symlink_to(trained)
+    assert find_weights("es-net", "small") == zoo()["es-net-small"]
+    assert find_weights("es-net", "./small") == Path("small/weights.safetensors")
 
 
 def test_a_foreign_state_dict_is_read_without_its_code(trained: Path, tmp_path: Path):

@@ -36,19 +36,21 @@ def zoo() -> dict[str, Path]:
 
 
 def find_weights(model: str, weights: str) -> Path:
-    """The file that ``weights`` means: a file, a folder that training wrote, or a preset in the zoo (``small``)."""
-    path = Path(weights)
+    """The file that ``weights`` means: a preset in the zoo (``small``), a file, or a folder that training wrote.
+
+    A folder called like a preset is meant where it is written as a path: ``./small``.
+    """
+    known, path = zoo(), Path(weights)
+    if f"{model}-{weights}" in known:
+        return known[f"{model}-{weights}"]
     if path.is_dir():
         path = path / IN_A_FOLDER
     if path.suffix in SUFFIXES and path.is_file():
         return path
     if path.suffix in SUFFIXES or len(Path(weights).parts) > 1:
         raise UserError(f"{model}: {path}: no such file; give weights a folder that training wrote, or a .safetensors")
-    known = zoo()
-    if f"{model}-{weights}" not in known:
-        presets = [name.removeprefix(f"{model}-") for name in known if name.startswith(f"{model}-")]
-        raise UserError(f"{model}: no weights called {weights!r}{did_you_mean(weights, presets)}")
-    return known[f"{model}-{weights}"]
+    presets = [name.removeprefix(f"{model}-") for name in known if name.startswith(f"{model}-")]
+    raise UserError(f"{model}: no weights called {weights!r}{did_you_mean(weights, presets)}")
 
 
 def read_card(weights: Path) -> dict[str, Any]:
