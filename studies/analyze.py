@@ -40,7 +40,7 @@ def analyze(
 ) -> None:
     """Analyse a study: its folder, an export's folder, or one table of answers.
 
-    Writes analysis.json, answers and tables as CSV, figures and index.html. What study.yaml declares under `analysis` is
+    Writes analysis.json, answers and tables as CSV, figures, index.html. What study.yaml declares under `analysis` is
     followed: reference, smallest difference, screening, properties of listeners.
 
     \b
