@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,15 @@ def test_the_table_has_the_reference_first_and_reasons_below():
     assert heading == ["metric", "reference", "b", "c", "d"]
     assert row == ["ISR (share)", "0.800 [0.700, 0.900]", "0.500 [0.250, 0.750]", "–", "failed"]
     assert "d: failed: [1] out of memory" in shown
+
+
+def test_a_matrix_is_no_table_for_a_terminal():
+    rows = [replace(result("b", "attribute_change", 1.0), settings={"vector": f"v{i}"}) for i in range(25)]
+    shown = printed(*rows, result("b", "in_scale_rate", 0.5))
+    assert [f"v{i} " in shown for i in range(25)] == [True] * 10 + [False] * 15
+    assert "ISR" in shown
+    assert "and 15 rows like these" in shown
+    assert "rows like these" not in printed(*rows[:10])
 
 
 def test_many_generators_are_split_into_tables_that_fit_each_with_the_reference():

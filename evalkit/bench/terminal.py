@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ ARROWS = {"higher": "↑", "lower": "↓", "closer": ""}
 PADDING = 3  # of a column of the table
 WIDTH = 120  # where there is no terminal to ask
 NARROW = 100  # below this the units are left out
+MOST = 10  # rows of one metric in its various settings
 
 
 def print_table(document: Mapping[str, Any], console: Console | None = None) -> None:
@@ -46,7 +48,8 @@ def _print_task(console: Console, title: str, rows: Sequence[Row]) -> None:
     names = list(dict.fromkeys(r["generator"] for r in rows if r["generator"] != REFERENCE))
     apart = _settings_apart(rows)
     cells = {(r["generator"], *_metric(r, apart)): _cell(r) for r in rows}
-    families = _families(rows, apart)
+    every = _families(rows, apart)
+    families = {name: _first_of_each(family) for name, family in every.items()}
     metrics = [metric for family in families.values() for metric in family]
     labels = {metric: _label(metric, rows, apart, units=console.width >= NARROW) for metric in metrics}
 
@@ -61,6 +64,10 @@ def _print_task(console: Console, title: str, rows: Sequence[Row]) -> None:
     for nth, part in enumerate(parts, 1):
         of = f" ({nth} of {len(parts)})" if len(parts) > 1 else ""
         console.print(_table(title + of, families, labels, {name: columns[name] for name in (REFERENCE, *part)}))
+    if left := sum(map(len, every.values())) - len(metrics):
+        console.print(
+            f"and {left} rows like these, in other settings: results.json has them, evalkit report shows them"
+        )
 
 
 def _table(
@@ -114,6 +121,17 @@ def _families(rows: Sequence[Row], apart: Mapping[tuple[str, str], Sequence[str]
         if not without_settings:
             families.setdefault(family_of.get(metric[0], "other"), []).append(metric)
     return families
+
+
+def _first_of_each(family: Sequence[Metric]) -> list[Metric]:
+    """A family without what a metric has beyond its first rows: a matrix is nothing for a terminal."""
+    counted: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for metric in family:
+        counted[metric[:2]] += 1
+        if counted[metric[:2]] <= MOST:
+            kept.append(metric)
+    return kept
 
 
 def _side_by_side(names: Sequence[str], widths: Mapping[str, int], room: int) -> list[list[str]]:
