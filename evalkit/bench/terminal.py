@@ -66,7 +66,7 @@ def _print_task(console: Console, title: str, rows: Sequence[Row]) -> None:
         console.print(_table(title + of, families, labels, {name: columns[name] for name in (REFERENCE, *part)}))
     if left := sum(map(len, every.values())) - len(metrics):
         console.print(
-            f"and {left} rows like these, in other settings: results.json has them, evalkit report shows them"
+            f"and {left} rows like these, in other settings: see results.json, or evalkit report"
         )
 
 
