@@ -65,9 +65,7 @@ def _print_task(console: Console, title: str, rows: Sequence[Row]) -> None:
         of = f" ({nth} of {len(parts)})" if len(parts) > 1 else ""
         console.print(_table(title + of, families, labels, {name: columns[name] for name in (REFERENCE, *part)}))
     if left := sum(map(len, every.values())) - len(metrics):
-        console.print(
-            f"and {left} rows like these, in other settings: see results.json, or evalkit report"
-        )
+        console.print(f"and {left} rows like these, in other settings: see results.json, or evalkit report")
 
 
 def _table(
