@@ -79,15 +79,17 @@ class Question(BaseModel):
     text: Localised
     ties: bool = False  # choice: "no preference" may be answered
     points: int | None = Field(default=None, ge=2, le=11)  # likert; 5 in paired studies, 6 in rating studies
-    low: Localised | None = None  # likert: what the lowest and highest answers mean
+    low: Localised | None = None  # likert: what the lowest and highest answers mean; rank: the last and the first place
     high: Localised | None = None
 
     @model_validator(mode="after")
     def _only_what_belongs(self) -> Question:
         if self.ties and self.kind != "choice":
             raise ValueError("'ties' belongs to questions of kind choice")
-        if self.kind != "likert" and self.model_fields_set & {"points", "low", "high"}:
-            raise ValueError("'points', 'low' and 'high' belong to questions of kind likert")
+        if self.kind != "likert" and "points" in self.model_fields_set:
+            raise ValueError("'points' belongs to questions of kind likert")
+        if self.kind not in ("likert", "rank") and self.model_fields_set & {"low", "high"}:
+            raise ValueError("'low' and 'high' belong to questions of kind likert or rank")
         return self
 
 

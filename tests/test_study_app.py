@@ -114,6 +114,25 @@ def _gaps(text: object) -> set[str]:
     return set(re.findall(r"\{(\w+)\}", str(text)))
 
 
+def test_a_place_that_arrow_keys_pass_through_stays_with_its_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first has place 2, the second 3; the third goes by 2 and 3 to 1, as a participant without a mouse does."""
+    from studies.app import answering
+
+    chosen: dict[str, object] = {"a": 2, "b": 3, "c": None}
+    monkeypatch.setattr(answering.st, "session_state", chosen)
+    seen = []
+    for place in (2, 3, 1):
+        chosen["c"] = place
+        answering._only_one(["a", "b", "c"], "c")
+        seen.append([chosen[key] for key in "abc"])
+    assert seen == [[None, 3, 2], [2, None, 3], [2, 3, 1]]
+    chosen["a"] = 3  # taken for good by whoever stays there
+    answering._only_one(["a", "b", "c"], "a")
+    chosen["b"] = 2
+    answering._only_one(["a", "b", "c"], "b")
+    assert [chosen[key] for key in "abc"] == [3, 2, 1]
+
+
 def test_every_word_that_the_pages_use_is_there() -> None:
     code = [path.read_text(encoding="utf-8") for path in (Path(serve.__file__).parent).glob("*.py")]
     used = set(chain.from_iterable(re.findall(r"""words(?:_of\(\w+\))?\["(\w+)"\]""", text) for text in code))

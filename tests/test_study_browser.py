@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -345,8 +346,48 @@ def test_on_a_phone_nothing_is_cut_off_and_everything_can_be_hit(sites, visit) -
     _fits(page)
 
 
+def test_on_a_phone_the_grades_of_a_scale_stand_in_one_column(sites, visit) -> None:
+    page = visit(sites["likert"].url, PHONE)
+    begin(page)
+    reach_trials(page)
+    grades = page.locator(".st-key-answers [data-testid=stRadioOption]")
+    grades.nth(4).wait_for()
+    boxes = [grade.bounding_box() for grade in grades.all()]
+    assert len(boxes) == 5
+    assert len({(box["x"], box["width"]) for box in boxes}) == 1
+    assert all(below["y"] > box["y"] for box, below in pairwise(boxes))
+
+
+def test_what_a_press_did_not_achieve_is_said_right_above_its_button(sites, visit) -> None:
+    page = visit(sites["ranking"].url)
+    begin(page)
+    choose(page, "medium")
+    press(page, "Continue")
+    heading(page, "Your sound")
+    press(page, "Continue")
+    said = page.get_by_text("Please set the volume, tick the box").bounding_box()
+    button = page.get_by_role("button", name="Continue", exact=True).bounding_box()
+    assert 0 < button["y"] - (said["y"] + said["height"]) < 50
+
+
+def test_the_page_says_when_answers_are_open_and_when_they_begin_to_count(sites, visit) -> None:
+    page = visit(sites["likert"].url)
+    begin(page)
+    reach_trials(page)
+    page.get_by_text("This is practice").wait_for()
+    listen(page)
+    page.get_by_text("You may answer now").wait_for()
+    answer(page)
+    press(page, "Save and continue")
+    heading(page, "^1 of ")
+    page.get_by_text("Practice is over: from now on your answers count.").wait_for()
+    assert not page.get_by_text("Answer saved").count()  # what was saved does not count
+
+
 def _fits(page: Any) -> None:
+    settled(page)
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert page.evaluate("(e => e.scrollWidth - e.clientWidth)(document.querySelector('[data-testid=stMain]'))") == 0
     small = page.evaluate(
         """() => [...document.querySelectorAll("*")].flatMap((e) => [e, ...(e.shadowRoot?.querySelectorAll("*") ?? [])])
           .filter((e) => e.matches("button, [data-testid=stRadioOption], input[type=range]") && e.checkVisibility())

@@ -50,20 +50,26 @@ def _one_of(opened: OpenStudy, question: Question, key: str, text: str, language
         options |= {"tie": words["prefer_none"]} if question.ties else {}
     else:
         options = _grades(opened, question, language)
-    st.radio(text, list(options), index=None, key=key, format_func=options.__getitem__, horizontal=True,
-             disabled=not is_open)  # fmt: skip
-    if question.kind == "likert" and (study.design == "rating" or study.points(question) != 5):
+    with st.container(key=f"graded-{key}" if _in_words(opened, question) else None):
+        st.radio(text, list(options), index=None, key=key, format_func=options.__getitem__, horizontal=True,
+                 disabled=not is_open)  # fmt: skip
+    if question.kind == "likert" and not _in_words(opened, question):
         low, high = _ends(opened, question, language)
         if low or high:
             ends = {"low": 1, "high": study.points(question), "low_label": low, "high_label": high}
             st.caption(words["scale_ends"].format(**ends))
 
 
+def _in_words(opened: OpenStudy, question: Question) -> bool:
+    """Whether each answer of a question is words of its own, as the five from A to B are."""
+    return question.kind == "likert" and opened.study.design == "paired" and opened.study.points(question) == 5
+
+
 def _grades(opened: OpenStudy, question: Question, language: str) -> dict[Any, str]:
     """1 .. points; in words where there are five between A and B."""
     study, points = opened.study, opened.study.points(question)
     grades = {point: str(point) for point in range(1, points + 1)}
-    if study.design == "paired" and points == 5:
+    if _in_words(opened, question):
         grades = dict(zip(grades, words_of(language)["graded"], strict=True))
         low, high = (study.localised(end, language) if end else "" for end in (question.low, question.high))
         grades |= {1: low or grades[1], 5: high or grades[5]}
@@ -82,23 +88,38 @@ def _ends(opened: OpenStudy, question: Question, language: str) -> tuple[str, st
 
 def _for_each(opened: OpenStudy, question: Question, key: str, text: str, language: str, is_open: bool) -> None:
     words, clips = words_of(language), opened.study.clips()
-    st.markdown(f"**{text}**")
-    options: dict[Any, str]
-    if question.kind == "each":
-        options = {True: words["yes"], False: words["no"]}
-    else:
-        st.caption(words["rank_hint"])
-        options = {place: str(place) for place in range(1, clips + 1)}
-        options |= {1: f"1 ({words['best']})", clips: f"{clips} ({words['worst']})"}
+    ranked = question.kind == "rank"
+    options = _places(opened, question, language) if ranked else {True: words["yes"], False: words["no"]}
     keys = [f"{key}-{clip}" for clip in range(clips)]
-    for clip, clip_key in enumerate(keys):
-        st.radio(excerpt_label(opened, language, clip), list(options), index=None, key=clip_key,
-                 format_func=options.__getitem__, horizontal=True, disabled=not is_open,
-                 on_change=_only_one if question.kind == "rank" else None, args=(keys, clip_key))  # fmt: skip
+    with st.container(key=f"{question.kind}-{key}"):
+        st.markdown(f"**{text}**")
+        if ranked:
+            st.caption(words["rank_hint"])
+        for clip, clip_key in enumerate(keys):
+            st.radio(excerpt_label(opened, language, clip), list(options), index=None, key=clip_key,
+                     format_func=options.__getitem__, horizontal=True, disabled=not is_open,
+                     on_change=_only_one if ranked else None, args=(keys, clip_key))  # fmt: skip
+
+
+def _places(opened: OpenStudy, question: Question, language: str) -> dict[Any, str]:
+    """1 .. samples, with what the first and the last place mean."""
+    study, words, last = opened.study, words_of(language), opened.study.clips()
+    best = study.localised(question.high, language) if question.high else words["best"]
+    worst = study.localised(question.low, language) if question.low else words["worst"]
+    return {place: str(place) for place in range(1, last + 1)} | {1: f"1 ({best})", last: f"{last} ({worst})"}
 
 
 def _only_one(keys: Sequence[str], changed: str) -> None:
-    """A place that is given to one sample is taken from the other."""
+    """A place that is given to one sample is taken from the other.
+
+    The other gets it back if the first moves on: arrow keys pass through the places on their way.
+    """
+    chosen, note = st.session_state, f"{keys[0]}-taken"
+    taken = chosen.pop(note, None)
+    if taken is not None:
+        by, loser, place = taken
+        if by == changed and chosen.get(loser) is None:
+            chosen[loser] = place
     for key in keys:
-        if key != changed and st.session_state.get(key) == st.session_state[changed]:
-            st.session_state[key] = None
+        if key != changed and chosen.get(key) == chosen[changed]:
+            chosen[key], chosen[note] = None, (changed, key, chosen[changed])

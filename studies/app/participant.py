@@ -91,7 +91,7 @@ def _guarded(action: Callable[..., None]) -> Callable[..., None]:
 
 
 def _show_refusal(language: str) -> None:
-    """What the last press did not achieve, and why."""
+    """What the last press did not achieve, and why; by the button, as the top of a long page is out of sight."""
     code, facts = st.session_state.pop("refused", None), st.session_state.pop("refused_facts", {})
     if code is not None:
         words = words_of(language)
@@ -135,7 +135,6 @@ def _welcome(opened: OpenStudy) -> None:
         st.radio(words["choose_language"], study.languages, index=study.languages.index(language), key="language",
                  format_func=language_name, horizontal=True, label_visibility="collapsed")  # fmt: skip
     st.title(study.localised(study.title, language))
-    _show_refusal(language)
     st.markdown(study.page("welcome", language))
     if study.recruitment.kind == "invitation" and not st.query_params.get("invitation"):
         st.text_input(words["invitation"], help=words["invitation_help"], key="invitation", max_chars=200)
@@ -147,6 +146,7 @@ def _consent_form(opened: OpenStudy, token: str | None, language: str) -> None:
     with st.container(border=True):
         st.markdown(opened.study.page("consent", language))
         st.checkbox(words["consent_tick"], key="consent")
+    _show_refusal(language)
     with st.container(horizontal=True, key="choices"):
         st.button(words["begin"], type="primary", on_click=_guarded(_begin), args=(opened, token, language))
         st.button(words["decline"], on_click=_guarded(_decline), args=(opened, token))
@@ -191,7 +191,6 @@ def _consent(opened: OpenStudy, token: str, me: Participant) -> None:
     """Who enrolled and was cut off before the consent was stored."""
     begin_page("consent", me.language, token)
     st.title(opened.study.localised(opened.study.title, me.language))
-    _show_refusal(me.language)
     _consent_form(opened, token, me.language)
 
 
@@ -203,10 +202,10 @@ def _background(opened: OpenStudy, token: str, me: Participant) -> None:
     begin_page("background", me.language, token)
     st.title(words["background_title"])
     st.markdown(opened.study.page("background", me.language) or words["background_hint"])
-    _show_refusal(me.language)
     with st.form("background"):
         for question in opened.study.background:
             _background_widget(opened, question, me.language)
+        _show_refusal(me.language)
         st.form_submit_button(words["continue"], type="primary", on_click=_guarded(_save_background),
                               args=(opened, token))  # fmt: skip
 
@@ -247,11 +246,11 @@ def _sound(opened: OpenStudy, token: str, me: Participant) -> None:
     begin_page("sound", me.language, token)
     st.title(words["sound_title"])
     st.markdown(opened.study.page("sound", me.language) or words["sound_volume"])
-    _show_refusal(me.language)
     show_sound_player("volume", "sound/volume", words["sound_label"], me.language)
     st.radio(words["sound_with"], LISTENING_WITH, index=None, key="with", horizontal=True,
              format_func=lambda name: words[f"with_{name}"])  # fmt: skip
     st.checkbox(words["sound_set"], key="volume_set")
+    _show_refusal(me.language)
     st.button(words["continue"], type="primary", on_click=_guarded(_volume_set), args=(opened, token))
 
 
@@ -269,11 +268,11 @@ def _headphone_check(opened: OpenStudy, token: str, me: Participant, given: list
     st.title(words["check_title"])
     st.progress(number / TRIALS, words["check_of"].format(at=min(number + 1, TRIALS), of=TRIALS))
     st.markdown(words[f"check_{check}"])
-    _show_refusal(me.language)
     show_sound_player(f"check-{number}", f"sound/{number}?p={token}", words["check_label"], me.language)
     st.radio(words["check_question"], (1, 2, 3), index=None, key=f"check-{number}", horizontal=True,
              format_func=lambda place: words["check_options"][place - 1])  # fmt: skip
     st.caption(words["check_hint"])
+    _show_refusal(me.language)
     st.button(words["check_next"], type="primary", on_click=_guarded(_checked), args=(opened, token, number))
 
 
@@ -309,14 +308,16 @@ def _trial(opened: OpenStudy, token: str, me: Participant) -> None:
         _elsewhere(me.language)
         return
     _show_progress(opened, page, me)
-    _show_refusal(me.language)
     heard = session.heard(opened, token, page.page_id)
     is_open = min(heard) >= opened.study.gate
     show_trial_player(st.session_state.trial_data, heard, is_open)
-    if not is_open:
+    if is_open:
+        st.info(words["gate_open"], icon=":material/check:")
+    else:
         st.info(words["gate_hint"].format(share=round(100 * opened.study.gate)), icon=":material/headphones:")
     with st.container(key="answers"):
         ask(opened, page, me.language, is_open=is_open)
+        _show_refusal(me.language)
         st.button(words["save"], type="primary", disabled=not is_open, key=f"{page.page_id}-save",
                   on_click=_guarded(_save), args=(opened, token, page))  # fmt: skip
 
@@ -331,11 +332,18 @@ def _next_page(opened: OpenStudy, token: str, me: Participant) -> TrialPage | No
 
 def _show_progress(opened: OpenStudy, page: TrialPage, me: Participant) -> None:
     words, done = words_of(me.language), page.position - 1
-    saved = f"✓ {words['saved']} " if st.session_state.get("notice") == "saved" else ""
+    saved = f"✓ {words['saved']} " if done and st.session_state.get("notice") == "saved" else ""
     st.progress(done / page.total, saved + words["progress"].format(done=done, of=page.total))
-    intro = opened.study.page("practice" if page.practice else "trials", me.language)
-    if intro or page.practice:
-        st.markdown(intro or words["practice_hint"])
+    if page.practice:
+        st.markdown(opened.study.page("practice", me.language) or words["practice_hint"])
+    elif intro := opened.study.page("trials", me.language) or _practice_over(opened, done, words):
+        st.markdown(intro)
+
+
+def _practice_over(opened: OpenStudy, done: int, words: dict[str, Any]) -> str:
+    """What the first page that counts says of those before it."""
+    over: str = words["practice_over"]
+    return over if opened.study.trials.practice and not done else ""
 
 
 def _save(opened: OpenStudy, token: str, page: TrialPage) -> None:
@@ -367,10 +375,10 @@ def _comment(opened: OpenStudy, token: str, me: Participant) -> None:
     words = words_of(me.language)
     begin_page("comment", me.language, token)
     st.title(words["comment_title"])
-    _show_refusal(me.language)
     st.markdown(opened.study.page("comment", me.language))
     st.text_area(words["comment_label"], key="comment", max_chars=5000)
     st.caption(words["comment_hint"])
+    _show_refusal(me.language)
     st.button(words["finish"], type="primary", on_click=_guarded(_finish), args=(opened, token))
 
 
