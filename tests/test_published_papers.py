@@ -18,7 +18,6 @@ from reports.papers import DISTANCES, LISTENERS, ORIGINAL, Claim, parse_paper, r
 NOT_HERE_YET = {
     *("measure-vae", "inpaintnet", "past-inpaintnet", "future-inpaintnet", "inpaintnet-untrained-vae"),
     *("base-arnn", "reg-arnn", "mvae", "mvae-no-unrolling", "modularized-ae", "bachprop"),
-    *("decoder-only-16bar-trio", "musicvae-hier-16bar-trio-ss"),
 }
 SUITES_NOT_HERE_YET = {"inpainting", "note-events"}
 METRICS_NOT_HERE_YET = {"latent_silhouette"}

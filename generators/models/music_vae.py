@@ -220,6 +220,10 @@ class HierarchicalTrio(AutoEncoder):
     model = "musicvae-hier-16bar-trio"
 
 
+class HierarchicalTrioScheduled(AutoEncoder):
+    model = "musicvae-hier-16bar-trio-ss"
+
+
 class LongMelody(AutoEncoder):
     model = "musicvae-hier-32bar-melody"
 
@@ -234,6 +238,10 @@ class DecoderOnlyTwoBarMelody(DecoderOnly):
 
 class DecoderOnlyTwoBarDrums(DecoderOnly):
     model = "decoder-only-2bar-drums"
+
+
+class DecoderOnlyTrio(DecoderOnly):
+    model = "decoder-only-16bar-trio"
 
 
 class DecoderOnlyLongMelody(DecoderOnly):

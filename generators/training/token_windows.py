@@ -121,10 +121,12 @@ MUSIC_VAE = {
         _trainable("musicvae-hier-16bar-melody", "HierarchicalMelody", "melody"),
         _trainable("musicvae-hier-16bar-drums", "HierarchicalDrums", "drums"),
         _trainable("musicvae-hier-16bar-trio", "HierarchicalTrio", "trio"),
+        _trainable("musicvae-hier-16bar-trio-ss", "HierarchicalTrioScheduled", "trio"),
         _trainable("musicvae-hier-32bar-melody", "LongMelody", "melody"),
         _trainable("musicvae-hier-32bar-melody-ss", "LongMelodyScheduled", "melody"),
         _trainable("decoder-only-2bar-melody", "DecoderOnlyTwoBarMelody", "melody"),
         _trainable("decoder-only-2bar-drums", "DecoderOnlyTwoBarDrums", "drums"),
+        _trainable("decoder-only-16bar-trio", "DecoderOnlyTrio", "trio"),
         _trainable("decoder-only-32bar-melody", "DecoderOnlyLongMelody", "melody"),
     )
 }
