@@ -189,6 +189,14 @@ def test_the_table_has_the_reference_first_and_reasons_below():
     assert "d: failed: [1] out of memory" in shown
 
 
+def test_who_cannot_be_asked_has_a_reason_and_no_column():
+    why = {"status": "not_applicable", "reason": "lacks Samples"}
+    shown = printed(result("able", "in_scale_rate", 0.5), result("other", "in_scale_rate", None, **why))
+    assert "other" not in "".join(line for line in shown.splitlines() if line[:1] in ("┃", "│"))
+    assert "other: not applicable: lacks Samples" in shown
+    assert "none of the generators can do this" in printed(result("other", "in_scale_rate", None, **why))
+
+
 def test_a_matrix_is_no_table_for_a_terminal():
     rows = [replace(result("b", "attribute_change", 1.0), settings={"vector": f"v{i}"}) for i in range(25)]
     shown = printed(*rows, result("b", "in_scale_rate", 0.5))

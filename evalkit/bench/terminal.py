@@ -44,7 +44,14 @@ def print_table(document: Mapping[str, Any], console: Console | None = None) -> 
 
 
 def _print_task(console: Console, title: str, rows: Sequence[Row]) -> None:
-    """One table, or several below each other where the generators do not fit side by side."""
+    """One table, or several below each other where the generators do not fit side by side.
+
+    Whoever cannot be asked at all has no column: the notes say why.
+    """
+    rows = [r for r in rows if r["generator"] == REFERENCE or r["generator"] in _asked(rows)]
+    if not rows:
+        console.print(f"{title}: none of the generators can do this", highlight=False, markup=False)
+        return
     names = list(dict.fromkeys(r["generator"] for r in rows if r["generator"] != REFERENCE))
     apart = _settings_apart(rows)
     cells = {(r["generator"], *_metric(r, apart)): _cell(r) for r in rows}
@@ -66,6 +73,11 @@ def _print_task(console: Console, title: str, rows: Sequence[Row]) -> None:
         console.print(_table(title + of, families, labels, {name: columns[name] for name in (REFERENCE, *part)}))
     if left := sum(map(len, every.values())) - len(metrics):
         console.print(f"and {left} rows like these, in other settings: see results.json, or evalkit report")
+
+
+def _asked(rows: Sequence[Row]) -> set[str]:
+    """Generators that the task applies to."""
+    return {r["generator"] for r in rows if r["status"] != "not_applicable"}
 
 
 def _table(
