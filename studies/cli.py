@@ -142,7 +142,7 @@ def status(folder: Path, database: str | None, simulated: bool, as_json: bool) -
     if found.median_seconds is not None:
         click.echo(f"              {found.median_seconds:.1f} s per answer")
     for flag, number in found.flags.items():
-        click.echo(f"flag          {number} participants: {flag}")
+        click.echo(f"flag          {number} participant{'s' if number != 1 else ''}: {flag}")
 
 
 @click.command()

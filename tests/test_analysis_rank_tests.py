@@ -230,6 +230,16 @@ def test_what_is_undefined_is_nan() -> None:
     assert math.isnan(nemenyi(friedman(ratings(([1], [2, 3]), crossed=True).iloc[[0, 2]]))["A", "B"])
 
 
+def test_one_system_that_everyone_rates_alike_has_no_variance_and_no_complaint():
+    """By hand: means 3.7 and (1 + 2 + 6) / 3 = 3, standard error sqrt(7 / 3), of the second alone, with 2 degrees."""
+    table = pd.DataFrame(
+        {"listener": [1, 2, 3] * 2, "system": ["A"] * 3 + ["B"] * 3, "rating": [3.7] * 3 + [1, 2, 6.0]}
+    )
+    found = welch_t(table, "A", "B")
+    assert (found.difference, found.df) == (pytest.approx(0.7), pytest.approx(2))
+    assert found.statistic == pytest.approx(0.7 / math.sqrt(7 / 3))
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

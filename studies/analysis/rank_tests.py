@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -218,8 +219,10 @@ def welch_t(
     if min(n) < 2 or (np.ptp(a) == 0 and np.ptp(b) == 0):
         name = _name(unit)
         return MeansTest(left, right, difference, (nan, nan), nan, nan, nan, alternative, nan, n, name, warnings)
-    test = ttest_ind(a, b, equal_var=False, alternative=alternative)
-    low, high = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    with catch_warnings():  # of one system whose values are all the same: its variance is 0, and that is exact
+        filterwarnings("ignore", "Precision loss occurred in moment calculation")
+        test = ttest_ind(a, b, equal_var=False, alternative=alternative)
+        low, high = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
     pooled = math.sqrt(((len(a) - 1) * a.var(ddof=1) + (len(b) - 1) * b.var(ddof=1)) / (sum(n) - 2))
     hedges = difference / pooled * (1 - 3 / (4 * sum(n) - 9))
     return MeansTest(
