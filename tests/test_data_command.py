@@ -39,7 +39,7 @@ def test_list_has_a_line_for_every_corpus_and_its_state(tmp_path, monkeypatch):
 
 def test_list_says_which_corpora_need_music21(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert run("list").count("needs music21") == 2
+    assert run("list").count("needs music21") == 3
 
 
 @needs_mirror

@@ -39,7 +39,8 @@ def _study(folder: Path) -> Path:
     table = folder / "answers_fits.csv"
     table.write_text("\n".join(["left,right,outcome,listener,item,simulated", *lines]), encoding="utf-8")
     collected = from_csv(table)
-    write(folder, document(collected, analyse(collected.plan, collected.tables, resamples=50), "blind"))
+    made = document(collected, analyse(collected.plan, collected.tables, resamples=50), "blind")
+    write(folder, made, collected.tables)
     return folder
 
 
