@@ -55,7 +55,6 @@ def test_progress_says_what_the_export_says(opened: OpenStudy):
     assert found.median_minutes == pytest.approx(people["minutes"].median())
     failed = {me for me, passed in zip(trials["listener"], trials["catch_passed"], strict=True) if passed is False}
     assert found.flags == {"a catch trial failed": len(failed), "headphone check failed": 1}
-    assert failed
     assert (found.places, found.places_taken) == (12, 5)
 
 
