@@ -342,7 +342,8 @@ def test_a_participant_goes_on_when_replicas_and_the_database_die(
     start = kill_postgresql()
     with contextlib.suppress(TooLate):  # the page may have found out about the database before
         page.get_by_role("button", name="Save and continue", exact=True).click(timeout=5_000)
-    says_so(page)
+    page.get_by_text(UNAVAILABLE).wait_for()
+    assert "Traceback" not in page.locator("[data-testid=stMain]").inner_text()
     page.reload()
     says_so(page)
     start()
