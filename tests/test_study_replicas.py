@@ -315,7 +315,7 @@ ALL = [(trial, trial + 1, "finished") for trial in range(4)]  # each answer once
 @on_postgresql
 @pytest.mark.skipif(
     "EVALKIT_TEST_REPLICAS" not in os.environ,
-    reason="kills servers in the midst of what a browser does, and now and then looks too soon: set EVALKIT_TEST_REPLICAS=1",
+    reason="kills servers under a browser, and now and then looks too soon: set EVALKIT_TEST_REPLICAS=1",
 )
 def test_a_participant_goes_on_when_replicas_and_the_database_die(
     balanced, visit, kill_postgresql, database: str
