@@ -26,8 +26,8 @@ def opened(database: str, make_study):
     store.close()
 
 
-def take_part(opened: OpenStudy, pace: float, right: int | None, trials: int) -> None:
-    """Answer the first pages, ``pace`` seconds after each was shown; always the excerpt on the left."""
+def take_part(opened: OpenStudy, pace: float, right: int | None, trials: int, attentive: bool) -> None:
+    """Answer the first pages, ``pace`` seconds after each was shown; a catch trial right, or wrong."""
     start = now()
     moments = iter(start + timedelta(seconds=pace * i) for i in range(10_000))
     token = session.enrol(opened)
@@ -38,14 +38,17 @@ def take_part(opened: OpenStudy, pace: float, right: int | None, trials: int) ->
         shown = next(moments)
         page = session.next_trial(replace(opened, clock=lambda at=shown: at), token)
         answered = next(moments)
-        session.submit(replace(opened, clock=lambda at=answered: at), token, page.trial, page.page_id, {"fits": "left"})
+        variants = [session.resolve_stimulus(opened, clip.token).variant for clip in page.clips]
+        given = ("left", "right")[(variants[0] == "degraded") == attentive]
+        at = replace(opened, clock=lambda at=answered: at)
+        session.submit(at, token, page.trial, page.page_id, {"fits": given})
     if trials == 6:
         session.finish(opened, token)
 
 
 def test_progress_says_what_the_export_says(opened: OpenStudy):
     for i, right in enumerate(CHECKS):
-        take_part(opened, pace=2.0 + i, right=right, trials=(6, 6, 3, 0, 6)[i])
+        take_part(opened, pace=2.0 + i, right=right, trials=(6, 6, 3, 0, 6)[i], attentive=i != 1)
     simulate(opened, default_truth(opened.study), listeners=2)  # who must not be counted
     found, tables = progress(opened), make_tables(opened)
     trials, people = tables["trials"], tables["participants"]
@@ -55,6 +58,7 @@ def test_progress_says_what_the_export_says(opened: OpenStudy):
     assert found.median_minutes == pytest.approx(people["minutes"].median())
     failed = {me for me, passed in zip(trials["listener"], trials["catch_passed"], strict=True) if passed is False}
     assert found.flags == {"a catch trial failed": len(failed), "headphone check failed": 1}
+    assert len(failed) == 1
     assert (found.places, found.places_taken) == (12, 5)
 
 

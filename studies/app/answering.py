@@ -16,6 +16,7 @@ from studies.session import TrialPage
 
 def ask(opened: OpenStudy, page: TrialPage, language: str, *, is_open: bool) -> None:
     """Show the questions of a page; until enough has been heard they can be read but not answered."""
+    st.session_state.update(st.session_state.pop("kept", {}))
     for i, question in enumerate(page.questions):
         key = _key(page, i)
         text = opened.study.localised(question.text, language)
@@ -31,15 +32,31 @@ def answers(opened: OpenStudy, page: TrialPage) -> dict[str, Any] | None:
     return None if any(answer is None for answer in given.values()) else given
 
 
+def keep_answers(opened: OpenStudy, page: TrialPage) -> None:
+    """Keep what has been chosen while the page cannot be shown: Streamlit forgets it with its widgets."""
+    kept = st.session_state.setdefault("kept", {})
+    for i, question in enumerate(page.questions):
+        for key in _keys(opened, question, _key(page, i)):
+            if st.session_state.get(key) is not None:
+                kept[key] = st.session_state[key]
+
+
 def _key(page: TrialPage, question: int) -> str:
     return f"{page.page_id}-{question}"
 
 
-def _answer(opened: OpenStudy, question: Question, key: str) -> Any:
+def _keys(opened: OpenStudy, question: Question, key: str) -> list[str]:
+    """Of the widgets of a question: one, or one for each excerpt."""
     if question.kind in ("choice", "likert"):
-        return st.session_state.get(key)
-    each = [st.session_state.get(f"{key}-{clip}") for clip in range(opened.study.clips())]
-    return None if None in each else each
+        return [key]
+    return [f"{key}-{clip}" for clip in range(opened.study.clips())]
+
+
+def _answer(opened: OpenStudy, question: Question, key: str) -> Any:
+    given = [st.session_state.get(each) for each in _keys(opened, question, key)]
+    if None in given:
+        return None
+    return given[0] if question.kind in ("choice", "likert") else given
 
 
 def _one_of(opened: OpenStudy, question: Question, key: str, text: str, language: str, is_open: bool) -> None:
@@ -87,10 +104,9 @@ def _ends(opened: OpenStudy, question: Question, language: str) -> tuple[str, st
 
 
 def _for_each(opened: OpenStudy, question: Question, key: str, text: str, language: str, is_open: bool) -> None:
-    words, clips = words_of(language), opened.study.clips()
+    words, keys = words_of(language), _keys(opened, question, key)
     ranked = question.kind == "rank"
     options = _places(opened, question, language) if ranked else {True: words["yes"], False: words["no"]}
-    keys = [f"{key}-{clip}" for clip in range(clips)]
     with st.container(key=f"{question.kind}-{key}"):
         st.markdown(f"**{text}**")
         if ranked:

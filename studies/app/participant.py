@@ -1,7 +1,8 @@
 """The participant's page: one function for each state of ``session.WAY``, in the order of the way.
 
 Whatever is written is written in a callback, which runs once for each press and before anything is shown; what is shown
-afterwards is read from the database. Nothing is said to be saved before the commit.
+afterwards is read from the database, all of it before the first word: a page is shown as a whole, or one sentence that
+says why not. Nothing is said to be saved before the commit.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import streamlit as st
 
 from studies import session
-from studies.app.answering import answers, ask
+from studies.app.answering import answers, ask, keep_answers
 from studies.app.frame import begin_page
 from studies.app.limits import newcomers, visitor
 from studies.app.player import show_sound_player, show_trial_player, trial_player_data
@@ -52,6 +53,9 @@ def participant_page() -> None:
     except Refused as refused:
         _refused_page(opened, refused, language)
     except StoreUnavailable:
+        if page := st.session_state.get("trial"):
+            keep_answers(opened, page)
+        st.session_state.pop("refused", None)  # it is said here, and would no longer be true on the page to come
         st.warning(words_of(language)["unavailable"])
         st.button(words_of(language)["try_again"])
 
@@ -300,6 +304,7 @@ def _trial(opened: OpenStudy, token: str, me: Participant) -> None:
     page: TrialPage | None = st.session_state.get("trial") or _next_page(opened, token, me)
     if page is None:  # there was none left: the state has moved on
         st.rerun()
+    heard = session.heard(opened, token, page.page_id)
     words = words_of(me.language)
     begin_page(page.page_id, me.language, token)
     name = "practice_title" if page.practice else "trial_title"
@@ -308,7 +313,6 @@ def _trial(opened: OpenStudy, token: str, me: Participant) -> None:
         _elsewhere(me.language)
         return
     _show_progress(opened, page, me)
-    heard = session.heard(opened, token, page.page_id)
     is_open = min(heard) >= opened.study.gate
     show_trial_player(st.session_state.trial_data, heard, is_open)
     if is_open:
