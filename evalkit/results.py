@@ -29,6 +29,16 @@ Status = Literal["ok", "not_applicable", "failed"]
 Direction = Literal["higher", "lower", "closer"]  # "closer": to the reference's value
 
 
+def merit(value: float | None, direction: Direction, reference: float | None = None) -> float:
+    """Larger is better; NaN where a value cannot be ranked: there is none, or none that it should be close to."""
+    if value is None or (direction == "closer" and reference is None):
+        return math.nan
+    if direction == "closer":
+        assert reference is not None
+        return -abs(value - reference)
+    return value if direction == "higher" else -value
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """One number with everything needed to trust it; ``value`` is None unless status is ok (or when undefined)."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from evalkit.results import Direction
+from evalkit.results import Direction, merit
 from reports.comparison import Column, Row, Table, tables
 from reports.drawing import Drawing
 from reports.formatting import listed
@@ -185,19 +185,13 @@ def _in_order(
     values: Mapping[Key, float], strengths: Mapping[str, float | None], direction: Direction, reference: float | None
 ) -> tuple[int, int]:
     """Pairs of systems that metric and listeners put in the same order, and all that both put in any."""
-    merit = {s: _merit(v, direction, reference) for s, v in values.items() if strengths.get(s) is not None}
+    merits = {s: merit(v, direction, reference) for s, v in values.items() if strengths.get(s) is not None}
     same = pairs = 0
-    for a, b in combinations(merit, 2):
+    for a, b in combinations(merits, 2):
         listeners = (strengths[a] or 0) - (strengths[b] or 0)
         pairs += 1
-        same += (merit[a] - merit[b]) * listeners > 0
+        same += (merits[a] - merits[b]) * listeners > 0
     return same, pairs
-
-
-def _merit(value: float, direction: Direction, reference: float | None) -> float:
-    if direction == "closer":
-        return -abs(value - (reference or 0.0))
-    return value if direction == "higher" else -value
 
 
 def caution(rows: Sequence[MetricRow]) -> str:

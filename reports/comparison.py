@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import combinations, groupby
 from typing import Any
 
-from evalkit.results import REFERENCE, Comparison, Direction, Result
+from evalkit.results import REFERENCE, Comparison, Direction, Result, merit
 from reports.catalogue import BASELINES, MAIN_METRICS, MODES, describe, is_main, plain
 from reports.comparability import canonical, comparable
 from reports.formatting import column_decimals
@@ -234,17 +234,17 @@ def _column_cells(
     """The cells of one column, in the order of ``systems``."""
     of_reference = next((r for (_, g), r in found.by_system.items() if g == REFERENCE and r.status == "ok"), None)
     reference = of_reference.value if of_reference else None
-    merit = {
-        system: _merit(result.value, column.direction, reference)
+    merits = {
+        system: merit(result.value, column.direction, reference)
         for system, result in found.by_system.items()
         if system[1] != REFERENCE and result.status == "ok" and result.value is not None
     }
-    ranked = sorted((s for s in merit if not math.isnan(merit[s])), key=lambda s: -merit[s])
+    ranked = sorted((s for s in merits if not math.isnan(merits[s])), key=lambda s: -merits[s])
     tested = _tested_pairs(column, records, found.example.suite, found.example.task)
     pairs = {pair: p for pair, p in tested.items() if not any(g == REFERENCE for _, g in pair)}
     real = {pair for pair, p in pairs.items() if p < LEVEL}
     groups = _letters([s for s in ranked if any(s in pair for pair in pairs)], real)
-    best = {s for s in ranked if merit[s] == merit[ranked[0]]}
+    best = {s for s in ranked if merits[s] == merits[ranked[0]]}
     clear = len(best) == 1 and len(ranked) > 1 and frozenset(ranked[:2]) in real
     cells = []
     for system in systems:
@@ -259,16 +259,6 @@ def _column_cells(
         won = clear and system == ranked[0]
         cells.append(Cell(result, distance, system in best, won, groups.get(system, ""), differs))
     return cells
-
-
-def _merit(value: float | None, direction: Direction, reference: float | None) -> float:
-    """Larger is better; NaN where a value cannot be ranked."""
-    if value is None or (direction == "closer" and reference is None):
-        return math.nan
-    if direction == "closer":
-        assert reference is not None
-        return -abs(value - reference)
-    return value if direction == "higher" else -value
 
 
 _System = tuple[int, str]

@@ -146,6 +146,23 @@ def panels(width: float, height: float, columns: int) -> Iterator[tuple[Figure, 
         yield figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
 
+def whisker(ci95: tuple[float, float] | None, value: float) -> tuple[float, float]:
+    """The ends of an interval; the value itself where there is none."""
+    low, high = ci95 or (value, value)
+    return (low if math.isfinite(low) else value), (high if math.isfinite(high) else value)
+
+
+def list_systems(axes: Axes, names: Sequence[str], *, above: float = 0.6) -> None:
+    """Names down the left side, the first on top, with room above it; lines lead the eye to the values."""
+    axes.set_yticks(range(len(names)), [visible(name) for name in reversed(names)])
+    axes.set_ylim(-0.6, len(names) - 1 + above)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.margins(x=0.08)
+    axes.grid(axis="x", color=FAINT, linewidth=0.5)
+    axes.set_axisbelow(True)
+
+
 def finished(figure: Figure, name: str, title: str, alternative: str) -> Drawing:
     svg, pdf = io.StringIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)

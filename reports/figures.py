@@ -24,8 +24,10 @@ from reports.drawing import (
     canvas,
     finished,
     legend_columns,
+    list_systems,
     short_names,
     visible,
+    whisker,
 )
 from reports.formatting import number
 from reports.pianorolls import pitch_name
@@ -101,17 +103,13 @@ def intervals(table: Table, place: int, look: Mapping[str, Look], name: str) -> 
             if row.system not in finite:
                 _say_why(axes, height, row.cells[place].result, column.decimals, reference)
         names = short_names([row.system for row in systems], 20)
-        axes.set_yticks(range(len(systems)), [visible(names[row.system]) for row in reversed(systems)])
-        axes.set_ylim(-0.6, len(systems) - 0.4)
-        axes.margins(x=0.08)
+        list_systems(axes, [names[row.system] for row in systems])
         axes.locator_params(axis="x", nbins=4, integer=column.decimals == 0)
         variant = "" if column.variant == "correct" else f" ({plain(column.variant)})"
         figure.suptitle(visible(column.title + variant), x=0.01, ha="left", fontsize=9, weight="bold")
         if detail:
             axes.set_title(visible("\n".join(detail)), fontsize=SMALL, loc="left")
         axes.set_xlabel(visible("\n".join(filter(None, (column.unit, DIRECTION_WORDS[column.direction])))))
-        axes.grid(axis="x", color=FAINT, linewidth=0.5)
-        axes.set_axisbelow(True)
         words = "; ".join(f"{system} {number(value, column.decimals)}" for system, value in finite.items())
         about = f"{column.title}, {column.qualifier}," if column.qualifier else column.title
         return finished(figure, name, column.title, f"{about} with 95 % intervals: {words}.")
@@ -124,7 +122,7 @@ def _finite(result: Result | None) -> float | None:
 
 
 def _draw_reference(axes: Axes, result: Result | None, value: float) -> None:
-    low, high = _ends(result.ci95 if result else None, value)
+    low, high = whisker(result.ci95 if result else None, value)
     axes.axvspan(low, high, color=FAINT, linewidth=0)
     axes.axvline(value, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
     axes.annotate(
@@ -137,7 +135,7 @@ def _draw_system(axes: Axes, height: int, result: Result | None, style: Look) ->
     """A point on its interval, if there is a finite value."""
     value = _finite(result)
     if value is not None and result is not None:
-        low, high = _ends(result.ci95, value)
+        low, high = whisker(result.ci95, value)
         axes.plot([low, high], [height, height], color=style.colour, linewidth=2, solid_capstyle="butt")
         axes.plot(value, height, marker=style.marker, color=style.colour, markersize=4)
 
@@ -152,8 +150,3 @@ def _say_why(axes: Axes, height: int, result: Result | None, decimals: int, refe
         words, (0.98 if right else 0.02, height), xycoords=("axes fraction", "data"),
         ha="right" if right else "left", va="center", fontsize=7,
     )  # fmt: skip
-
-
-def _ends(ci95: tuple[float, float] | None, value: float) -> tuple[float, float]:
-    low, high = ci95 or (value, value)
-    return (low if math.isfinite(low) else value), (high if math.isfinite(high) else value)

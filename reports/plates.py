@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -38,9 +38,8 @@ def plates(records: Sequence[Record], look: Mapping[str, Look]) -> list[Plate]:
 
 def _histograms(records: Sequence[Record], look: Mapping[str, Look]) -> list[Plate]:
     """One for each task that counted pitches (ES-Net Fig. 3)."""
-    every = [(record, task, cells) for record in records for task, cells in record.pitch_cells.items()]
     made = []
-    for i, (record, task, cells) in enumerate(every):
+    for i, (record, task, cells) in enumerate(_every(records, lambda record: record.pitch_cells)):
         drawing = figures.pitch_histogram(_ordered(cells, record), _complete(look, cells), f"pitch-histogram-{i}")
         if drawing is not None:
             what = "bins of two semitones (odd pitch first), over all note cells of a set; as ES-Net Fig. 3"
@@ -49,9 +48,8 @@ def _histograms(records: Sequence[Record], look: Mapping[str, Look]) -> list[Pla
 
 
 def _estimator_errors(records: Sequence[Record], look: Mapping[str, Look]) -> list[Plate]:
-    every = [(record, task, found) for record in records for task, found in record.estimator_errors.items()]
     made = []
-    for i, (record, task, found) in enumerate(every):
+    for i, (record, task, found) in enumerate(_every(records, lambda record: record.estimator_errors)):
         found = replace(found, generators=_ordered(found.generators, record))
         drawing = estimator_error.draw(found, _complete(look, found.generators), f"edit-likelihood-error-{i}")
         if drawing is not None:
@@ -80,9 +78,8 @@ def _reconstructions(records: Sequence[Record], look: Mapping[str, Look]) -> lis
 
 def _interpolations(records: Sequence[Record], look: Mapping[str, Look]) -> list[Plate]:
     """One for each task (MusicVAE Fig. 3)."""
-    every = [(record, task, found) for record in records for task, found in record.interpolations.items()]
     made = []
-    for i, (record, name, found) in enumerate(every):
+    for i, (record, name, found) in enumerate(_every(records, lambda record: record.interpolations)):
         found = replace(found, generators=_ordered(found.generators, record))
         task = asked(record, name, interpolation.METRICS)
         drawing = interpolation.draw(found, _complete(look, found.generators), f"interpolation-{i}")
@@ -94,9 +91,8 @@ def _interpolations(records: Sequence[Record], look: Mapping[str, Look]) -> list
 
 def _attribute_changes(records: Sequence[Record]) -> list[Plate]:
     """One for each task and system (MusicVAE Fig. 4)."""
-    every = [(record, task, found) for record in records for task, found in record.attribute_changes.items()]
     made = []
-    for i, (record, name, found) in enumerate(every):
+    for i, (record, name, found) in enumerate(_every(records, lambda record: record.attribute_changes)):
         found = replace(found, generators=_ordered(found.generators, record))
         task = asked(record, name, attributes.METRICS)
         systems = attributes.drawn(found)
@@ -105,6 +101,11 @@ def _attribute_changes(records: Sequence[Record]) -> list[Plate]:
             words, missing = attributes.caption(found, system, task), "" if j else task.missing(systems)
             made.append(_plate(drawing, words, missing, records, record, task))
     return made
+
+
+def _every(records: Sequence[Record], kind: Callable[[Record], Mapping[str, F]]) -> list[tuple[Record, str, F]]:
+    """(record, task, what a figure draws) of one kind."""
+    return [(record, task, found) for record in records for task, found in kind(record).items()]
 
 
 def _plate(drawing: Drawing, words: str, missing: str, records: Sequence[Record], record: Record, task: Asked) -> Plate:

@@ -23,9 +23,10 @@ from reports.drawing import (
     Drawing,
     Look,
     finished,
+    list_systems,
     panels,
     short_names,
-    visible,
+    whisker,
 )
 from reports.formatting import interval_decimals, listed, minus, number
 
@@ -101,16 +102,7 @@ def draw(found: Accuracies, look: Mapping[str, Look], name: str) -> Drawing:
                 if metric == PANELS[0] and system in found.gaps:
                     _gap(axes, height, by_system[system], found.gaps[system])
             _chance(axes, by_system)
-            axes.set_yticks(
-                range(len(systems)),
-                [visible(names[s]) for s in reversed(systems)] if axes is every[0] else [""] * len(systems),
-            )
-            axes.set_ylim(-0.6, len(systems) - 0.3)
-            axes.tick_params(axis="y", length=0)
-            axes.spines["left"].set_visible(False)
-            axes.margins(x=0.08)
-            axes.grid(axis="x", color=FAINT, linewidth=0.5)
-            axes.set_axisbelow(True)
+            list_systems(axes, [names[s] if axes is every[0] else "" for s in systems], above=0.7)
             axes.set_xlabel(f"{describe(metric).title} ({describe(metric).unit})")
         _legend(figure, _has_chance(found))
         words = ". ".join(f"{describe(metric).title}: {_in_words(of, systems)}" for metric, of in found.of.items())
@@ -124,7 +116,7 @@ def _dumbbell(axes: Axes, height: int, modes: Mapping[str, Result], style: Look)
     if len(points) == len(MODES):
         axes.plot([*points.values()], [height, height], color=NEUTRAL, linewidth=1, zorder=1)
     for mode, value in points.items():
-        low, high = _ends(modes[mode], value)
+        low, high = whisker(modes[mode].ci95, value)
         axes.plot([low, high], [height, height], color=style.colour, linewidth=3, alpha=0.45, solid_capstyle="butt")
         axes.plot(
             value, height, marker=style.marker, color=style.colour, markersize=5, linestyle="",
@@ -149,14 +141,9 @@ def _chance(axes: Axes, by_system: Mapping[str, Mapping[str, Result]]) -> None:
     result = next((modes[mode] for mode in MODES if mode in modes), None)
     if result is None or result.value is None:
         return
-    low, high = _ends(result, result.value)
+    low, high = whisker(result.ci95, result.value)
     axes.axvspan(low, high, color=FAINT, linewidth=0, alpha=0.6, zorder=0)
     axes.axvline(result.value, color=INK, linewidth=0.8, linestyle=(0, (3, 2)), zorder=0)
-
-
-def _ends(result: Result, value: float) -> tuple[float, float]:
-    low, high = result.ci95 or (value, value)
-    return (low if math.isfinite(low) else value), (high if math.isfinite(high) else value)
 
 
 def _legend(figure: Figure, chance: bool) -> None:

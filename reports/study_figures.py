@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from reports.drawing import (
     COLOURS,
-    FAINT,
     INK,
     NARROW,
     Drawing,
@@ -16,6 +15,7 @@ from reports.drawing import (
     canvas,
     finished,
     legend_columns,
+    list_systems,
     short_names,
     visible,
 )
@@ -38,7 +38,7 @@ def estimates(found: Found, look: Mapping[str, Look], name: str, simulated: bool
     with canvas(NARROW, 1.1 + 0.26 * len(rows)) as (figure, axes):
         for height, row in enumerate(reversed(rows)):
             _point(axes, height, row["value"], row["ci95"], look[row["system"]])
-        _systems(axes, [names[row["system"]] for row in rows])
+        list_systems(axes, [names[row["system"]] for row in rows])
         if "ratings" not in found["descriptive"]:  # else 0 is no neutral point
             axes.axvline(0, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
         axes.set_xlabel(f"{_capital(found['unit'])} (95 % intervals)")
@@ -66,7 +66,7 @@ def wins(found: Found, look: Mapping[str, Look], name: str, simulated: bool) -> 
                 f"{row['wins']} of {row['n']}", (1, height), xycoords=("axes fraction", "data"), xytext=(3, 0),
                 textcoords="offset points", va="center", fontsize=7,
             )  # fmt: skip
-        _systems(axes, [names[system] for system in order])
+        list_systems(axes, [names[system] for system in order])
         axes.axvline(50, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
         axes.set_xlim(0, 100)
         axes.set_xlabel("Comparisons won, ties as half (%)\n± standard deviation of the mean")
@@ -86,7 +86,7 @@ def win_probabilities(found: Found, name: str, simulated: bool) -> Drawing | Non
     with canvas(NARROW, 1.25 + 0.22 * len(chances)) as (figure, axes):
         for height, (_, _, p, ci95) in enumerate(reversed(chances)):
             _point(axes, height, _percent(p), [_percent(end) for end in ci95], style)
-        _systems(axes, [f"{names[a]} over {names[b]}" for a, b, *_ in chances])
+        list_systems(axes, [f"{names[a]} over {names[b]}" for a, b, *_ in chances])
         axes.axvline(50, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
         axes.set_xlim(0, 100)
         axes.set_xlabel("Probability of\nbeing preferred (%)")
@@ -181,7 +181,7 @@ def agreements(
                     ends = [_percent(end) for end in found.found.share_ci95]
                     _point(axes, height + shift, _percent(found.found.share), ends, styles[kind])
             axes.plot([], [], color=styles[kind].colour, marker=styles[kind].marker, markersize=4, label=kind)
-        _systems(axes, [names[title] for title in titles])
+        list_systems(axes, [names[title] for title in titles])
         axes.axvline(50, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
         axes.set_xlim(0, 100)
         axes.set_xlabel("Won by what the\nmetric calls better (%)")
@@ -211,17 +211,6 @@ def _point(axes: Axes, height: float, value: float | None, ci95: Any, style: Loo
     low, high = (value if end is None or not math.isfinite(end) else end for end in ci95)
     axes.plot([low, high], [height, height], color=style.colour, linewidth=2, solid_capstyle="butt")
     axes.plot(value, height, marker=style.marker, color=style.colour, markersize=4)
-
-
-def _systems(axes: Axes, names: list[str]) -> None:
-    """Names down the left side, the first on top."""
-    axes.set_yticks(range(len(names)), [visible(name) for name in reversed(names)])
-    axes.set_ylim(-0.6, len(names) - 0.4)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.margins(x=0.08)
-    axes.grid(axis="x", color=FAINT, linewidth=0.5)
-    axes.set_axisbelow(True)
 
 
 def _done(figure: Figure, name: str, title: str, alternative: str, simulated: bool, headed: bool = True) -> Drawing:

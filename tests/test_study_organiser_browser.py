@@ -105,7 +105,8 @@ class Provider(BaseHTTPRequestHandler):
             assert asked["scope"].split()[:2] == ["openid", "email"]
             assert asked["code_challenge_method"] == "S256"
             links = [f'<a href="/authorize?{urlencode(asked | {"who": who})}">{who}</a>' for who in (*PEOPLE, "deny")]
-            self._reply(200, "<link rel=icon href=data:,><h1>Who are you?</h1>" + " ".join(links).replace("&", "&amp;"), "text/html")
+            page = "<link rel=icon href=data:,><h1>Who are you?</h1>" + " ".join(links)
+            self._reply(200, page.replace("&", "&amp;"), "text/html")
         elif path == "/authorize" and asked["who"] == "deny":
             self._redirect(asked["redirect_uri"], error="access_denied", state=asked["state"])
         elif path == "/authorize":

@@ -109,6 +109,17 @@ def opened(database: str, make_study):
     store.close()
 
 
+def answered_once(opened: session.OpenStudy) -> tuple[str, session.TrialPage]:
+    """Somebody who has played and answered one page."""
+    token = session.enrol(opened)
+    session.give_consent(opened, token, True)
+    session.set_sound(opened, token, {"volume_set": True})
+    page = session.next_trial(opened, token)
+    session.record_events(opened, token, page.page_id, [{"seq": 0, "kind": "play"}])
+    session.submit(opened, token, page.trial, page.page_id, {"fits": "left"})
+    return token, page
+
+
 def test_migrations_make_the_tables_that_the_code_describes(database: str):
     store = open_store(database)
     with store.engine.connect() as connection:
@@ -124,12 +135,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date_with_all_that_is_
         then.setattr("studies.store.SCHEMA_VERSION", 1)
         old = open_store(database)
     opened = open_study(old, *make_study(gate=0))
-    token = session.enrol(opened)
-    session.give_consent(opened, token, True)
-    session.set_sound(opened, token, {"volume_set": True})
-    page = session.next_trial(opened, token)
-    session.record_events(opened, token, page.page_id, [{"seq": 0, "kind": "play"}])
-    session.submit(opened, token, page.trial, page.page_id, {"fits": "left"})
+    token, page = answered_once(opened)
     before = contents(old)
     assert before["alembic_version"] == [("0001",)]
     old.close()
@@ -200,12 +206,7 @@ def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path):
 
 
 def test_ratings_and_events_are_append_only(opened):
-    token = session.enrol(opened)
-    session.give_consent(opened, token, True)
-    session.set_sound(opened, token, {"volume_set": True})
-    page = session.next_trial(opened, token)
-    session.record_events(opened, token, page.page_id, [{"seq": 0, "kind": "play"}])
-    session.submit(opened, token, page.trial, page.page_id, {"fits": "left"})
+    answered_once(opened)
     for table, column, value in ((ResponseRow, "value", "right"), (EventRow, "kind", "pause")):
         with pytest.raises(sa.exc.DBAPIError, match="append-only"), opened.store.engine.begin() as connection:
             connection.execute(sa.update(table).values({column: value}))

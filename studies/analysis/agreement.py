@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.results import Direction
+from evalkit.results import Direction, merit
 from evalkit.statistics.bootstrap import interval, resample_weights
 from studies.analysis.comparisons import coded
 from studies.analysis.tables import OUTCOMES, TableError, checked_pairs
@@ -65,8 +65,12 @@ def metric_agreement(
         raise TableError(
             f"column 'outcome' must be left, right or tie, got {table['outcome'].iloc[unknown.argmax()]!r}"
         )
-    merit = {key: _merit(float(value), direction, reference) for key, value in values.items()}
-    lead = _column(table, "left", merit) - _column(table, "right", merit)
+    if direction not in get_args(Direction):
+        raise ValueError(f"direction must be higher, lower or closer, got {direction!r}")
+    if direction == "closer" and reference is None:
+        raise ValueError("direction 'closer' needs the reference's value")
+    merits = {key: merit(float(value), direction, reference) for key, value in values.items()}
+    lead = _column(table, "left", merits) - _column(table, "right", merits)
     known = np.isfinite(lead)
     outcome = table["outcome"].map({"left": 1, "tie": 0, "right": -1}).to_numpy(np.float64)[known]
     lead, (codes, names) = np.round(lead[known], 12), coded(table["listener"][known])
@@ -91,16 +95,6 @@ def metric_agreement(
     (share, share_ci), (auc, auc_ci), (tau, tau_ci) = found
     decided = int((outcome != 0).sum())
     return Agreement(share, share_ci, auc, auc_ci, tau, tau_ci, rows, decided, len(names), len(table) - rows)
-
-
-def _merit(value: float, direction: Direction, reference: float | None) -> float:
-    if direction == "closer":
-        if reference is None:
-            raise ValueError("direction 'closer' needs the reference's value")
-        return -abs(value - reference)
-    if direction not in ("higher", "lower"):
-        raise ValueError(f"direction must be higher, lower or closer, got {direction!r}")
-    return value if direction == "higher" else -value
 
 
 def _column(table: pd.DataFrame, side: str, merit: Mapping[Any, float]) -> Floats:
