@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
@@ -12,12 +12,9 @@ from studies.app.records import export_token
 from studies.app.server import serving
 from studies.app.sign_in import signed_in
 from studies.enrolment import invite
-from studies.export import make_tables
 from studies.opening import OpenStudy, set_state
+from studies.outcome import outcome
 from studies.progress import Progress, progress
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 REFRESH_SECONDS = 20
 STATES = {"open": "Open", "paused": "Paused: nobody new is admitted", "closed": "Closed: no more answers"}
@@ -102,41 +99,12 @@ def _outcome(opened: OpenStudy) -> None:
     st.markdown("Hidden, because whoever looks at results before the end is tempted to stop at the right moment.")
     if not st.toggle("Show the outcome so far", key="organiser_outcome"):
         return
-    tables = make_tables(opened, simulated=st.session_state.get("organiser_simulated", False))
-    for question in opened.study.questions:
-        answers = tables.get(f"answers_{question.name}")
-        st.markdown(f"**{question.name}**")
-        if answers is None or answers.empty:
+    for question, table in outcome(opened, simulated=st.session_state.get("organiser_simulated", False)).items():
+        st.markdown(f"**{question}**")
+        if table is None:
             st.markdown("No answers yet.")
-        elif question.kind == "choice":
-            _markdown_table(*win_matrix(answers, sorted(opened.study.systems)))
         else:
-            _markdown_table(*means(answers, question.kind))
-
-
-def win_matrix(answers: pd.DataFrame, systems: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """(head, rows): how often the system of the row was preferred to that of the column; ties in parentheses."""
-    head = ["preferred to", *systems]
-    rows = []
-    for system in systems:
-        cells = []
-        for other in systems:
-            met = answers[answers[["left", "right"]].apply(lambda pair, s=system, o=other: {*pair} == {s, o}, axis=1)]
-            won = sum(row[row["outcome"]] == system for _, row in met.iterrows() if row["outcome"] != "tie")
-            cells.append("" if other == system else f"{won} ({(met['outcome'] == 'tie').sum()})")
-        rows.append([system, *cells])
-    return head, rows
-
-
-def means(answers: pd.DataFrame, kind: str) -> tuple[list[str], list[list[str]]]:
-    """(head, rows): mean and number of answers of each system; of pairs: of each system's side of the scale."""
-    column = {"rank": "rank", "each": "yes"}.get(kind, "rating")
-    if "system" in answers:
-        groups = answers.groupby("system")[column].agg(["mean", "count"])
-        return ["system", f"mean {column}", "n"], [[str(s), f"{m:.2f}", str(n)] for s, m, n in groups.itertuples()]
-    groups = answers.groupby(["left", "right"])[column].agg(["mean", "count"])
-    rows = [[f"{left} – {right}", f"{mean:.2f}", str(n)] for (left, right), mean, n in groups.itertuples()]
-    return ["left – right", f"mean {column}", "n"], rows
+            _markdown_table(table.head, table.rows)
 
 
 def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
