@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -189,12 +190,22 @@ def test_wrong_use():
 def test_a_grouped_mean_by_hand_and_its_interval_over_pieces():
     """Two pieces, the second with 99 values: what little two pieces say is not made more by asking often."""
     values, pieces = np.array([0.0, *[1.0] * 99]), ["a", *["b"] * 99]
-    two = grouped_mean(METRICS[0], values, pieces)
+    anything = replace(METRICS[0], bounds=(-np.inf, np.inf))
+    two = grouped_mean(anything, values, pieces)
     assert (two.value, two.n) == (0.99, 2)
-    many = grouped_mean(METRICS[0], values, range(100))
+    many = grouped_mean(anything, values, range(100))
     assert many.n == 100
     assert two.ci95[1] - two.ci95[0] > 3 * (many.ci95[1] - many.ci95[0])
     assert set(np.round(two.replicates, 6)) == {0.0, 0.99, 1.0}
+
+
+def test_no_interval_of_an_exact_log_probability_reaches_above_zero():
+    """Three of four pieces are certain: a symmetrical interval would end above what a probability can be."""
+    values, pieces = np.array([0.0, 0.0, 0.0, -1.0]), range(4)
+    exact = grouped_mean(METRICS[0], values, pieces)
+    drawn = grouped_mean(METRICS[0], values, pieces, variant="published")
+    assert exact.ci95 == (drawn.ci95[0], 0.0)
+    assert drawn.ci95[1] > 0
 
 
 def test_an_infinite_value_makes_the_mean_infinite():

@@ -469,5 +469,6 @@ METRICS = (
         "cells in which the two differ: all orders of the edits, exactly; as published, estimated from random ones, "
         "with detours.",
         ("correct", "published"),
+        (-np.inf, 0.0),
     ),
 )

@@ -77,6 +77,7 @@ METRICS = (
         "lower",
         "MusicVAE workshop 2017, Table 1; MVAE, Table 1",
         "How far the posterior of a piece's latent vector is from the prior: what the vector says of the piece.",
+        bounds=(0.0, np.inf),
     ),
     Metric(
         "reconstruction_nll",
@@ -87,6 +88,7 @@ METRICS = (
         "MVAE, Table 1",
         "The negative log-probability of a held-out piece given a latent vector drawn from its posterior; it costs "
         "nothing to lower it by a larger KL, so the two belong together.",
+        bounds=(0.0, np.inf),
     ),
     Metric(
         "elbo",

@@ -128,5 +128,6 @@ METRICS = (
         "The negative log-probability of the sounding voices of a sixteenth, given frames in random order: with the "
         "true voices before them in their frame; as published, with the model's own likeliest.",
         VARIANTS,
+        (0.0, np.inf),
     ),
 )

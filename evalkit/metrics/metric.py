@@ -36,6 +36,7 @@ class Metric:
     source: str  # paper and table, or library
     definition: str  # one sentence for the report
     variants: tuple[str, ...] = ("correct",)
+    bounds: tuple[float, float] = (-np.inf, np.inf)  # which no exact value passes, so that no interval of one should
 
 
 @dataclass(frozen=True, slots=True, eq=False)

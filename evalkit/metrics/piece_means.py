@@ -86,5 +86,6 @@ def grouped_mean(
         return np.where(infinite != 0, np.copysign(np.inf, infinite), total / n)
 
     value, replicates = float(means(table.sum(axis=0))), means(bootstrap_totals(table, resamples, seed))
-    ci95 = interval(replicates, value, pieces=len(table))
+    bounds = metric.bounds if variant == "correct" else (-np.inf, np.inf)  # an estimate from random draws may pass them
+    ci95 = interval(replicates, value, pieces=len(table), bounds=bounds)
     return Estimate(metric.id, variant, value, ci95, len(table), settings or {}, replicates)
