@@ -3,6 +3,9 @@
 Listeners have tastes: a listener's answers about one pair of systems agree with each other more than with another
 listener's. Tastes change who answers what, not how often each answer is given over all listeners, so that the known
 strengths are exactly those that an analysis over listeners estimates (a Gaussian copula).
+
+Clips differ: ``clip`` is the standard deviation, over items, of what one system's version of an item is better than its
+others, whoever listens. It is added to the strengths, so that strengths over all items are smaller than those given.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ def simulate_pairs(
     tie: float = 0.0,
     side: float = 0.0,
     items: int = 30,
+    clip: float = 0.0,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Forced choices (``tie`` = 0) or Davidson's model with tie parameter nu = ``tie``.
@@ -41,14 +45,14 @@ def simulate_pairs(
     are balanced for each listener as far as ``trials`` allows; items are drawn without repetition where enough exist.
     """
     rng = np.random.default_rng(seed)
-    left, right, advantage, uniform = _heard_pairs(rng, strengths, listeners, trials, taste)
+    left, right, item, advantage, uniform = _heard_pairs(rng, strengths, listeners, trials, taste, items, clip)
     with np.errstate(divide="ignore"):
         log_nu = np.log(np.array([[tie]]))
     log_p = davidson((advantage + side).ravel()[None], log_nu)[0][0]
     p = np.exp(log_p).reshape(*left.shape, 3)
     outcome = (uniform > p[..., 0]).astype(int) + (uniform > p[..., 0] + p[..., 1])
     outcome[(tie == 0) & (outcome == 1)] = 2
-    return _frame(rng, list(strengths), left, right, items, outcome=np.array(OUTCOMES)[outcome].ravel())
+    return _frame(list(strengths), left, right, item, outcome=np.array(OUTCOMES)[outcome].ravel())
 
 
 def simulate_likert_pairs(
@@ -59,15 +63,16 @@ def simulate_likert_pairs(
     points: int = 5,
     taste: float = 0.3,
     items: int = 30,
+    clip: float = 0.0,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Graded preferences from 1 (clearly the left) to ``points`` (clearly the right): logistic, in equal steps of 1."""
     rng = np.random.default_rng(seed)
-    left, right, advantage, uniform = _heard_pairs(rng, strengths, listeners, trials, taste)
+    left, right, item, advantage, uniform = _heard_pairs(rng, strengths, listeners, trials, taste, items, clip)
     uniform = np.clip(uniform, 1e-12, 1 - 1e-12)
     latent = np.log(uniform / (1 - uniform)) - advantage
     cuts = np.arange(points - 1) - (points - 2) / 2
-    return _frame(rng, list(strengths), left, right, items, rating=(1 + np.searchsorted(cuts, latent)).ravel())
+    return _frame(list(strengths), left, right, item, rating=(1 + np.searchsorted(cuts, latent)).ravel())
 
 
 def simulate_ratings(
@@ -81,22 +86,29 @@ def simulate_ratings(
     clip: float = 0.0,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Every listener rates every system's version of every item, from 1 to ``points``.
+    """Every listener rates every system's version of every item, from 1 to ``points`` (2: no and yes, equally often
+    for a strength of 0).
 
     Standard deviations on the latent logistic scale: ``taste`` (listener and system), ``severity`` (listener), and
-    ``clip`` (system and item: some clips are better, whoever listens).
+    ``clip``.
     """
     rng = np.random.default_rng(seed)
     systems, shape = list(strengths), (listeners, len(strengths), items)
     latent = np.array(list(strengths.values()))[None, :, None] + rng.logistic(size=shape)
     latent += rng.normal(0, severity, (listeners, 1, 1)) + rng.normal(0, taste, (listeners, len(systems), 1))
     latent += rng.normal(0, clip, (1, len(systems), items)) if clip else 0.0
-    cuts = np.linspace(-2, 2, points - 1)
+    cuts = np.linspace(-2, 2, points - 1) if points > 2 else np.zeros(1)
     return _cells(systems, ("listener", "system", "item"), rating=1 + np.searchsorted(cuts, latent))
 
 
 def simulate_rankings(
-    strengths: dict[str, float], *, listeners: int, sets: int, taste: float = 0.0, seed: int = 0
+    strengths: dict[str, float],
+    *,
+    listeners: int,
+    sets: int,
+    taste: float = 0.0,
+    clip: float = 0.0,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Plackett-Luce rankings of all systems in each set; ``taste``: standard deviation of listener and system.
 
@@ -106,6 +118,7 @@ def simulate_rankings(
     systems, shape = list(strengths), (listeners, sets, len(strengths))
     latent = np.array(list(strengths.values())) + rng.gumbel(size=shape)
     latent += rng.normal(0, taste, (listeners, 1, len(systems))) if taste else 0.0
+    latent += rng.normal(0, clip, (1, sets, len(systems))) if clip else 0.0
     rank = 1 + (-latent).argsort(axis=-1).argsort(axis=-1)
     return _cells(systems, ("listener", "item", "system"), rank=rank)
 
@@ -122,12 +135,20 @@ def balanced_pairs(
 
 
 def _heard_pairs(
-    rng: np.random.Generator, strengths: dict[str, float], listeners: int, trials: int, taste: float
-) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats, Floats]:
-    """Left, right, by how much the left is stronger, and uniform numbers to answer with: (listeners, trials) each."""
+    rng: np.random.Generator,
+    strengths: dict[str, float],
+    listeners: int,
+    trials: int,
+    taste: float,
+    items: int,
+    clip: float,
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp], Floats, Floats]:
+    """Left, right, item, by how much the left is stronger, and uniform numbers to answer with: (listeners, trials)."""
     left, right = balanced_pairs(rng, len(strengths), listeners, trials)
-    theta = np.array(list(strengths.values()))
-    return left, right, theta[left] - theta[right], _correlated_uniform(rng, left, right, len(strengths), taste)
+    uniform = _correlated_uniform(rng, left, right, len(strengths), taste)
+    item = rng.random((listeners, max(items, trials))).argsort(axis=1)[:, :trials] % items
+    clips = np.array(list(strengths.values())) + rng.normal(0, clip, (items, len(strengths)))
+    return left, right, item, clips[item, left] - clips[item, right], uniform
 
 
 def _correlated_uniform(
@@ -143,21 +164,15 @@ def _correlated_uniform(
 
 
 def _frame(
-    rng: np.random.Generator,
-    systems: Sequence[str],
-    left: NDArray[np.intp],
-    right: NDArray[np.intp],
-    items: int,
-    **answers: NDArray,
+    systems: Sequence[str], left: NDArray[np.intp], right: NDArray[np.intp], item: NDArray[np.intp], **answers: NDArray
 ) -> pd.DataFrame:
     import pandas as pd
 
     listeners, trials = left.shape
-    order = rng.random((listeners, max(items, trials))).argsort(axis=1)[:, :trials] % items
     names = np.array(systems, object)
     columns = {
         "listener": _names("listener", np.repeat(np.arange(listeners), trials)),
-        "item": _names("item", order.ravel()),
+        "item": _names("item", item.ravel()),
         "left": names[left.ravel()],
         "right": names[right.ravel()],
     }
