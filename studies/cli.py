@@ -99,14 +99,20 @@ def opened_before(folder: Path, database: str | None) -> OpenStudy:
 
 
 def open_now(folder: Path, database: str | None) -> OpenStudy:
-    """The study of a folder, opened in its database if it was not before; its audio must be there."""
+    """The study of a folder, opened in its database if it was not before; its audio must be there, and up to date."""
     from studies.design import load_study
     from studies.manifest import read_manifest
     from studies.opening import open_study
+    from studies.stimuli import is_rendered
     from studies.store import open_store
 
     definition = load_study(folder)
     stimuli = read_manifest(definition.folder)
+    if not is_rendered(definition):
+        raise UserError(
+            f"{definition.folder}: the study or its files have changed since its audio was made; "
+            f"run evalkit study render {definition.folder}"
+        )
     return open_study(open_store(database_url(folder, database)), definition, stimuli)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Sequence
 from random import Random
@@ -12,7 +13,7 @@ from sqlalchemy.orm import Session
 from studies.answers import cleaned_text
 from studies.assignment import Cell, participant_trials
 from studies.opening import OpenStudy
-from studies.participants import ON_THE_WAY, lease_end
+from studies.participants import MAY_BE_DROPPED, lease_end
 from studies.refusal import Refused
 from studies.store import (
     EventRow,
@@ -27,6 +28,7 @@ from studies.store import (
 )
 from studies.tokens import id_hash, new_token, token_hash, token_of
 
+log = logging.getLogger(__name__)
 LONGEST_ID = 200  # characters of an external id
 
 
@@ -43,7 +45,8 @@ def enrol(
 
     One transaction, and one enrolment at a time: two people who come at the same instant get different places. Refused
     (``full``, ``not_open``, ``invitation``) where there is no place for them, and where ``admit``, which is asked with
-    the token before a new place is given, raises that.
+    the token before a new place is given, raises that. ``not_open``, too, where the study has been opened anew with
+    other trials or audio since this process opened it: what it would play is no longer what the records would say.
     """
     kind, external = _external_id(opened, invitation, prolific_id, simulated)
     token = token_of(opened.secret, kind, external) if external else new_token()
@@ -52,7 +55,9 @@ def enrol(
         known = _known(session, opened, kind, external) if external else None
         if known is not None and known.participant_id is not None:
             return token
-        if study.state != "open":
+        if study.registration != opened.registration:
+            log.error("study %s has been opened anew since this server started: start it again", study.name)
+        if study.state != "open" or study.registration != opened.registration:
             raise Refused("not_open", "This study does not take new participants at the moment.")
         slot = _free_slot(session, opened, simulated)
         if admit is not None:
@@ -106,6 +111,18 @@ def remove_person(session: Session, me: ParticipantRow, state: str) -> None:
     me.seen_at = me.lease_until = me.created_at
 
 
+def remove_simulated(opened: OpenStudy) -> int:
+    """Remove the simulated listeners and their places, as if there had been none; how many there were."""
+    of_study = ParticipantRow.study_id == opened.id
+    with opened.store.writing(alone=True) as session:
+        listeners = list(session.scalars(select(ParticipantRow).where(of_study, ParticipantRow.simulated)))
+        for listener in listeners:
+            remove_person(session, listener, "erased")
+        session.execute(delete(SlotRow).where(SlotRow.study_id == opened.id, SlotRow.simulated))
+        session.execute(delete(ParticipantRow).where(of_study, ParticipantRow.simulated))
+    return len(listeners)
+
+
 def _external_id(
     opened: OpenStudy, invitation: str | None, prolific_id: str | None, simulated: bool
 ) -> tuple[str, str | None]:
@@ -136,7 +153,7 @@ def _known(session: Session, opened: OpenStudy, kind: str, external: str) -> Ext
 def _free_slot(session: Session, opened: OpenStudy, simulated: bool) -> SlotRow:
     """The first place that nobody holds, or whose holder's lease has run out (and who is dropped now)."""
     moment = opened.clock()
-    overdue = ParticipantRow.state.in_(ON_THE_WAY) & (ParticipantRow.lease_until < moment)
+    overdue = ParticipantRow.state.in_(MAY_BE_DROPPED) & (ParticipantRow.lease_until < moment)
     candidates = (
         select(SlotRow, SlotRow.participant_id)
         .outerjoin(ParticipantRow, ParticipantRow.id == SlotRow.participant_id)
@@ -151,7 +168,7 @@ def _free_slot(session: Session, opened: OpenStudy, simulated: bool) -> SlotRow:
             return slot
         held = select(ParticipantRow).where(ParticipantRow.id == holder_id).with_for_update()
         holder = session.scalars(held.execution_options(populate_existing=True)).one()
-        if holder.state in ON_THE_WAY and holder.lease_until < moment:  # nor come back while we were looking
+        if holder.state in MAY_BE_DROPPED and holder.lease_until < moment:  # nor come back while we were looking
             holder.state = "dropped"
             slot.participant_id = None
             session.flush()

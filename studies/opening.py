@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -35,6 +35,7 @@ class OpenStudy:
     items: tuple[str, ...]  # those for practice included
     stimuli: Mapping[int, Stimulus]  # id in the store -> stimulus
     stimulus_ids: Mapping[tuple[str, str, str], int]  # (system, item, variant) -> the same id
+    registration: str  # of the row that this was read from: another one means that the study has been opened anew
     clock: Callable[[], dt.datetime] = now
 
     @property
@@ -56,14 +57,12 @@ def open_study(store: Store, study: Study, stimuli: Sequence[Stimulus]) -> OpenS
             row = StudyRow(name=study.name, secret=secrets.token_bytes(32), **identity | _registration(study, stimuli))
             session.add(row)
             session.flush()
-            session.add_all(_stimulus_rows(row.id, stimuli))
         elif any(getattr(row, column) != value for column, value in identity.items()):
             _refuse_if_anybody_came(session, row, study)
             for column, value in (identity | _registration(study, stimuli)).items():
                 setattr(row, column, value)
-            for table in (SlotRow, StimulusRow):
-                session.execute(delete(table).where(table.study_id == row.id))
-            session.add_all(_stimulus_rows(row.id, stimuli))
+            session.execute(delete(SlotRow).where(SlotRow.study_id == row.id))
+        _keep_stimuli(session, row.id, stimuli)
         row.definition, row.definition_sha256 = study.source, _sha256(study.source)
         _provide_slots(session, row.id, study, items, simulated=False)
         session.flush()
@@ -114,7 +113,7 @@ def _opened(session: Session, store: Store, row: StudyRow, study: Study, items: 
         for r in rows
     }
     ids: dict[tuple[str, str, str], int] = {(s.system, s.item, s.variant): i for i, s in stimuli.items()}
-    return OpenStudy(store, study, row.id, row.secret, items, stimuli, ids)
+    return OpenStudy(store, study, row.id, row.secret, items, stimuli, ids, row.registration)
 
 
 def _complete_items(study: Study, stimuli: Sequence[Stimulus]) -> tuple[str, ...]:
@@ -136,11 +135,14 @@ def _complete_items(study: Study, stimuli: Sequence[Stimulus]) -> tuple[str, ...
 
 
 def _refuse_if_anybody_came(session: Session, row: StudyRow, study: Study) -> None:
-    came = session.scalar(select(func.count()).select_from(ParticipantRow).where(ParticipantRow.study_id == row.id))
-    if came:
+    of_study = select(ParticipantRow.simulated, func.count()).where(ParticipantRow.study_id == row.id)
+    came = dict(session.execute(of_study.group_by(ParticipantRow.simulated)).tuples())
+    changed = f"{study.name}: the study file or its audio has changed since the first of"
+    if people := came.get(False, 0):
+        raise UserError(f"{changed} {people} participants enrolled; restore it, or give the study another 'name'")
+    if listeners := came.get(True, 0):
         raise UserError(
-            f"{study.name}: the study file or its audio has changed since the first of {came} participants enrolled "
-            "(simulated ones count); restore it, or give the study another 'name'"
+            f"{changed} {listeners} simulated listeners took part; remove them with evalkit study erase --simulated"
         )
 
 
@@ -152,9 +154,19 @@ def _registration(study: Study, stimuli: Sequence[Stimulus]) -> dict[str, str]:
     return {"registration": registration, "definition": study.source, "definition_sha256": definition}
 
 
-def _stimulus_rows(study_id: int, stimuli: Sequence[Stimulus]) -> list[StimulusRow]:
-    columns = ("system", "item", "variant", "audio", "notes", "sha256", "seconds")
-    return [StimulusRow(study_id=study_id, **{column: getattr(s, column) for column in columns}) for s in stimuli]
+def _keep_stimuli(session: Session, study_id: int, stimuli: Sequence[Stimulus]) -> None:
+    """The stimuli as they are now. One that was there keeps its id, so that an id never comes to mean another one."""
+    rows = session.scalars(select(StimulusRow).where(StimulusRow.study_id == study_id))
+    there = {(row.system, row.item, row.variant): row for row in rows}
+    for stimulus in stimuli:
+        row = there.pop((stimulus.system, stimulus.item, stimulus.variant), None)
+        if row is None:
+            session.add(StimulusRow(study_id=study_id, **asdict(stimulus)))
+        else:
+            for column, value in asdict(stimulus).items():
+                setattr(row, column, value)
+    for gone in there.values():
+        session.delete(gone)
 
 
 def _provide_slots(

@@ -18,6 +18,7 @@ WAY = ("consent", "background", "sound", "practice", "trials", "comment", "finis
 GONE = ("declined", "withdrawn", "dropped", "erased")
 STATES = WAY + GONE
 ON_THE_WAY = WAY[:-1]
+MAY_BE_DROPPED = WAY[: WAY.index("comment")]  # who has answered everything keeps their place
 
 
 def by_token(opened: OpenStudy, token: str) -> Select[ParticipantRow]:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ import sqlalchemy as sa
 
 from evalkit.errors import UserError
 from studies import session
+from studies.enrolment import remove_simulated
 from studies.erasure import erase, erase_expired
-from studies.opening import find_study
+from studies.opening import find_study, open_study
 from studies.progress import progress
+from studies.simulate import default_truth, simulate
 from studies.store import (
     EventRow,
     ExternalIdRow,
@@ -176,6 +179,67 @@ def test_pausing_and_closing(one, refused):
     session.set_state(one.opened, "open")
     one.complete(token)
     assert session.enrol(one.opened)
+
+
+def test_a_server_that_was_overtaken_admits_nobody(open_one, refused, caplog):
+    """What it would play is no longer what the records would say, wherever ids of excerpts have moved."""
+    old = open_one()
+    ids = {key: id_ for key, id_ in old.opened.stimulus_ids.items() if key[0] != "system-2"}
+    open_one(systems=2)
+    new = open_one(systems=4)
+    with refused("not_open"):
+        session.enrol(old.opened)
+    assert "study fixture has been opened anew since this server started: start it again" in caplog.text
+    assert session.enrol(new.opened)
+    assert {key: new.opened.stimulus_ids[key] for key in ids} == ids
+    assert len(set(new.opened.stimulus_ids.values())) == len(new.opened.stimulus_ids) > len(ids)
+
+
+def test_a_text_that_may_change_overtakes_nobody(open_one):
+    old = open_one()
+    open_one(text={"consent": "I agree, too."}, target={"participants": 20})
+    assert session.participant(old.opened, old.begin()).state == "practice"
+
+
+def test_audio_may_be_rendered_again_under_other_names(open_one, make_study):
+    one = open_one()
+    token = one.begin()
+    study, stimuli = make_study()
+    moved = [replace(stimulus, audio=stimulus.audio.replace("rendered", "again")) for stimulus in stimuli]
+    again = open_study(one.opened.store, study, moved)
+    assert {stimulus.audio.partition("/")[0] for stimulus in again.stimuli.values()} == {"again"}
+    assert again.stimulus_ids == one.opened.stimulus_ids
+    assert session.participant(again, token).state == "practice"
+
+
+def test_a_dry_run_does_not_freeze_the_study(open_one):
+    changed = {"questions": [{"name": "fits", "kind": "choice", "text": "Which one fits better?"}]}
+    one = open_one()
+    simulate(one.opened, default_truth(one.opened.study), listeners=3)
+    with pytest.raises(UserError, match=r"first of 3 simulated listeners took part; remove them with .* --simulated"):
+        open_one(**changed)
+    assert remove_simulated(one.opened) == 3
+    assert progress(one.opened, simulated=True).participants == {}
+    assert [one.count(table) for table in (ParticipantRow, TrialRow, PageRow, ResponseRow, EventRow)] == [0] * 5
+    one = open_one(**changed)
+    simulate(one.opened, default_truth(one.opened.study), listeners=2)
+    assert progress(one.opened, simulated=True).participants == {"finished": 2}
+    person = one.begin()
+    assert remove_simulated(one.opened) == 2
+    assert session.participant(one.opened, person).state == "practice"
+
+
+def test_who_has_answered_everything_keeps_place_and_code(open_one, refused):
+    one = open_one(target={"participants": 1}, lease_minutes=10)
+    token = one.begin()
+    while (page := session.next_trial(one.opened, token)) is not None:
+        one.listen(token, page)
+        one.answer(token, page)
+    one.wait(3600)
+    with refused("full"):
+        session.enrol(one.opened)
+    session.set_state(one.opened, "closed")
+    assert session.finish(one.opened, token).code
 
 
 def test_a_study_that_has_begun_may_not_change(open_one, make_study, refused):

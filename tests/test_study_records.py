@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from click.testing import CliRunner
 
 from evalkit.cli import cli
@@ -213,7 +214,9 @@ def test_progress_flags_and_counts(make_study, tmp_path):
 
 
 @pytest.fixture
-def folder(make_study, tmp_path) -> Path:
+def folder(make_study, tmp_path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A study without sound, whose manifest counts as up to date."""
+    monkeypatch.setattr("studies.stimuli.is_rendered", lambda study: True)
     study, stimuli = make_study(recruitment={"kind": "invitation"}, retention="2020-01-01")
     (tmp_path / "study.yaml").write_text(study.source)
     write_manifest(tmp_path, stimuli)
@@ -268,6 +271,28 @@ def test_a_mistake_is_one_sentence(folder: Path, arguments, sentence, monkeypatc
     open_store("study.sqlite").close()
     with pytest.raises(UserError, match=sentence):
         run(*arguments)
+
+
+def test_audio_that_is_not_of_the_study_as_it_is_now_is_refused(tmp_path: Path):
+    """Otherwise a dry run would open the study with trials that serving, which renders, could not open again."""
+    rng = np.random.default_rng(0)
+    for system, item in ((system, item) for system in "ab" for item in range(4)):
+        (tmp_path / system).mkdir(exist_ok=True)
+        soundfile.write(tmp_path / system / f"{item}.wav", rng.normal(0, 0.05, 44_100), 44_100)
+    text = {
+        "name": "stale", "title": "?", "text": {"consent": "Yes."}, "design": "paired", "systems": {"a": "a", "b": "b"},
+        "questions": [{"name": "q", "kind": "choice", "text": "?"}], "target": {"participants": 2},
+        "trials": {"per_participant": 2, "practice": 0}, "recruitment": {"kind": "invitation"},
+    }  # fmt: skip
+    (tmp_path / "study.yaml").write_text(json.dumps(text))
+    run("render", tmp_path)
+    (tmp_path / "study.yaml").write_text(json.dumps(text | {"items": ["0", "1", "2"]}))
+    for name in ("simulate", "invite"):
+        with pytest.raises(UserError, match=f"run evalkit study render {tmp_path}"):
+            run(name, tmp_path)
+    run("render", tmp_path)
+    assert len(run("invite", tmp_path, "--number", "2").split()) == 2
+    run("simulate", tmp_path, "--listeners", "2")
 
 
 def test_every_command_has_help_with_an_example():

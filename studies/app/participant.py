@@ -44,7 +44,7 @@ def participant_page() -> None:
             return
         me = session.participant(opened, token)
         language = me.language
-        if session.get_state(opened) == "closed" and me.state != "finished":
+        if session.get_state(opened) == "closed" and me.state not in ("comment", "finished"):
             _text_page(opened, "closed", language, token)
             return
         _STEPS[me.state](opened, token, me)
