@@ -136,7 +136,7 @@ def _complete_items(study: Study, stimuli: Sequence[Stimulus]) -> tuple[str, ...
 
 def _refuse_if_anybody_came(session: Session, row: StudyRow, study: Study) -> None:
     of_study = select(ParticipantRow.simulated, func.count()).where(ParticipantRow.study_id == row.id)
-    came = dict(session.execute(of_study.group_by(ParticipantRow.simulated)).tuples())
+    came = dict(session.execute(of_study.group_by(ParticipantRow.simulated)).all())
     changed = f"{study.name}: the study file or its audio has changed since the first of"
     if people := came.get(False, 0):
         raise UserError(f"{changed} {people} participants enrolled; restore it, or give the study another 'name'")
