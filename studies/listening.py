@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 from studies.refusal import Refused
 
 INPUT = -1  # the clip number of a ranking study's input track
-SLACK = 2.0  # seconds by which a page's reports may run ahead of our clock: transfer times, rounding
+# A page is shown before it sounds, and a report comes in after: what sounds is ahead of our clock by no more than
+SLACK = 0.5  # seconds in all: rounding, sound that is buffered
+DRIFT = 0.01  # of the time: a sound card and we do not count alike
 MOST_AT_ONCE = 500  # events of one call
 MOST_PER_PAGE = 5_000
 LONGEST_EVENT = 2000  # characters of JSON
@@ -40,19 +42,28 @@ class Event(NamedTuple):
 def heard_shares(reports: Iterable[Report], seconds: Mapping[int, float]) -> dict[int, float]:
     """Share of each clip (0 to 1) that was heard at least once; ``seconds``: clip -> its length.
 
-    ``reports`` are in the order of arrival. All that sounded on one page, repetitions included, cannot have lasted
-    longer than the page has been open: a report that would exceed that does not count.
+    ``reports``: of all showings of a trial in one pass, in the order of arrival. All that sounded, repetitions
+    included, cannot have lasted longer than the showings together: a report that would exceed that does not count.
+    Time that two showings share counts once. Where the clock went back between two reports, nobody knows how much time
+    has passed, and none counts: that little may have to be heard again, but all that is heard from then on counts.
     """
-    sounded: dict[int, float] = defaultdict(float)
+    open_for = sounded = 0.0
+    latest: dt.datetime | None = None
+    shown: set[int] = set()
     intervals: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for report in reports:
+        begin = latest or report.shown_at
+        if report.page not in shown:
+            begin = max(begin, report.shown_at)
+            shown.add(report.page)
+        open_for += max(0.0, (report.received_at - begin).total_seconds())
+        latest = report.received_at
         if report.clip not in seconds:
             continue
         start, end = max(report.start, 0.0), min(report.end, seconds[report.clip])
-        open_for = (report.received_at - report.shown_at).total_seconds() + SLACK
-        if end <= start or sounded[report.page] + end - start > open_for:
+        if end <= start or sounded + end - start > open_for * (1 + DRIFT) + SLACK:
             continue
-        sounded[report.page] += end - start
+        sounded += end - start
         intervals[report.clip].append((start, end))
     return {clip: min(covered(intervals[clip]) / length, 1.0) if length else 1.0 for clip, length in seconds.items()}
 

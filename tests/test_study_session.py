@@ -203,6 +203,17 @@ def test_reports_that_outrun_the_clock_do_not_count(open_one, refused):
         one.answer(token, page)
 
 
+def test_reloading_is_no_way_round_listening(open_one, refused):
+    one = open_one(seconds=20.0)
+    token = one.begin()
+    for i in range(25):
+        page = session.next_trial(one.opened, token)
+        heard = [{"seq": k, "kind": "heard", "clip": k, "start": 2 * i, "end": 2 * i + 2} for k in (0, 1)]
+        assert max(session.record_events(one.opened, token, page.page_id, heard)) == 0.0
+    with refused("not_heard"):
+        one.answer(token, page)
+
+
 def test_an_event_sent_twice_is_stored_once(one):
     token = one.begin()
     page = session.next_trial(one.opened, token)
@@ -229,8 +240,8 @@ def test_forged_events_are_refused(one, events, refused):
     assert one.count(EventRow) == 0
 
 
-def report(start, end, *, at=1000.0, clip=0, page=1) -> Report:
-    return Report(page, START, START + dt.timedelta(seconds=at), clip, start, end)
+def report(start, end, *, at=1000.0, clip=0, page=1, shown=0.0) -> Report:
+    return Report(page, START + dt.timedelta(seconds=shown), START + dt.timedelta(seconds=at), clip, start, end)
 
 
 def test_heard_shares_by_hand():
@@ -243,9 +254,45 @@ def test_heard_shares_by_hand():
     assert heard_shares([report(0, 10, clip=5)], ten) == {0: 0.0}
     assert heard_shares([report(0, 8, at=8 - SLACK)], ten) == {0: 0.8}
     assert heard_shares([report(0, 8, at=7.9 - SLACK)], ten) == {0: 0.0}
-    looped = [report(0, 4, at=4), report(0, 4, at=8), report(4, 10, at=9)]  # 14 s of sound cannot fit into 9 + 2
+    looped = [report(0, 4, at=4), report(0, 4, at=8), report(4, 10, at=9)]  # 14 s of sound cannot fit into 9 + SLACK
     assert heard_shares(looped, ten) == {0: 0.4}
-    assert heard_shares([report(0, 9, at=9), report(0, 9, at=9, page=2, clip=1)], {0: 10.0, 1: 9.0}) == {0: 0.9, 1: 1.0}
+    again = report(0, 9, at=18, shown=9, page=2, clip=1)
+    assert heard_shares([report(0, 9, at=9), again], {0: 10.0, 1: 9.0}) == {0: 0.9, 1: 1.0}
+
+
+def test_reloads_give_no_time_of_their_own():
+    """The slack is there once, and time that two showings share passes once."""
+    at_once = [report(i, i + SLACK, at=0, page=i) for i in range(20)]
+    assert heard_shares(at_once, {0: 20.0}) == {0: SLACK / 20}
+    both_open = [report(0, 9, at=9), report(0, 9, at=9.1, clip=1, page=2, shown=0.1)]
+    assert heard_shares(both_open, {0: 9.0, 1: 9.0}) == {0: 1.0, 1: 0.0}
+    in_turn = [report(i, i + 1, at=i // 2 + 1, page=1 + i % 2) for i in range(20)]  # 20 s of sound in 10
+    assert heard_shares(in_turn, {0: 20.0})[0] < 0.55
+    idle_between = [report(0, 1, at=1), report(0, 9, at=1000, clip=1, page=2, shown=999)]  # open for 2 s, not for 1000
+    assert heard_shares(idle_between, {0: 9.0, 1: 9.0}) == {0: 1 / 9, 1: 0.0}
+
+
+def test_a_clock_that_goes_back_costs_one_report_and_no_more():
+    def listening(step: float, at: int) -> list[Report]:
+        """A report every 5 s of a minute; the clock goes back by ``step`` after so many seconds."""
+        return [report(t - 5, t, at=t - step * (t > at)) for t in range(5, 65, 5)]
+
+    minute = {0: 60.0}
+    for at in range(0, 60, 5):  # at 0: after the page was shown
+        for step in (1, 5, 60, 86_400):
+            assert heard_shares(listening(step, at), minute)[0] >= 55 / 60
+    assert heard_shares([report(0, 20, at=-40), report(0, 20, at=-20)], {0: 20.0}) == {0: 1.0}
+    reloaded = [report(0, 5, at=1000), report(0, 5, at=5, page=2), report(5, 10, at=10, page=2)]
+    assert heard_shares(reloaded, {0: 10.0}) == {0: 1.0}
+    assert heard_shares([report(0, 20, at=0), report(0, 20, at=-60)], {0: 20.0}) == {
+        0: 0.0
+    }  # a step back gives nothing
+
+
+def test_a_player_whose_clock_runs_fast_and_rounds_is_believed():
+    """A sound card 0.5 % fast, a buffer of 0.2 s ahead, reports rounded up, nothing paused for ten minutes."""
+    ahead = [report(5 * i, 5 * i + 5.001, at=5 * (i + 1) / 1.005 - 0.2) for i in range(120)]
+    assert heard_shares(ahead, {0: 600.0}) == {0: 1.0}
 
 
 @settings(max_examples=80, deadline=None)
