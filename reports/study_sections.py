@@ -31,8 +31,8 @@ RULES = {  # of screening, in words
     "catch_failed": "failed {:.0%} of the catch trials at most",
     "heard": "heard {:.0%} of the excerpts at least (median)",
     "seconds": "took {:g} s for an answer at least (median)",
-    "same_answers": "gave the same answer {} times in a row at most",
-    "trials": "gave {} answers at least",
+    "same_answers": "gave the same answer to a question {} times in a row at most",
+    "trials": "answered {} trials at least",
 }
 
 

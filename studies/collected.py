@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.errors import UserError
 from studies.analysis.screening import Rules
 from studies.analysis.summary import Plan, Question
+from studies.analysis.tables import without_blanks
 from studies.design import FILE, Study, load_study
 
 if TYPE_CHECKING:
@@ -121,13 +122,14 @@ def read_csv(file: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        return pd.read_csv(file, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
+        table = pd.read_csv(file, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise UserError(f"{file}: no such file; evalkit study export writes it") from None
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: cannot be read as CSV: {error}") from error
+    return without_blanks(table, NAMES)
 
 
 def blinded(collected: Collected) -> Collected:
@@ -195,7 +197,7 @@ def participants(table: pd.DataFrame) -> dict[str, Any]:
     """How many came and what became of them, how long it took, and who they were."""
     states = table["state"].value_counts()
     minutes = table["minutes"].astype(float).dropna()
-    skipped = {"listener", "simulated", "state", "minutes"}
+    skipped = {"listener", "simulated", "state", "minutes", "consent_sha256"}
     background = {
         str(column): {str(value): int(n) for value, n in table[column].value_counts().items()}
         for column in table.columns

@@ -207,14 +207,14 @@ def test_screening_shows_both_and_says_whether_it_matters(ranked, tmp_path: Path
     run(folder, "--out", tmp_path / "out")
     (section,) = study_sections(read_studies([tmp_path / "out"]))
     assert section.excluded == [out]
-    assert section.rules == ["gave 2 answers at least"]
+    assert section.rules == ["answered 2 trials at least"]
     quality = next(q for q in section.questions if q.name == "quality")
     assert quality.found["counts"]["listeners"] == 7
     assert quality.everyone["counts"]["listeners"] == 8
     assert all(row.plain["n"] == row.n + 4 for row in quality.rows)
     assert quality.answer[-1] == "With the listeners who were screened out, the same pairs differ."
     page = (tmp_path / "out" / "index.html").read_text()
-    assert f'<tr><th scope="row"><span class="name">{out}</span></th><td>answered 1 trials (at least 2)' in page
+    assert f'<tr><th scope="row"><span class="name">{out}</span></th><td>answered 1 trial (at least 2)' in page
 
 
 def found(values: dict[str, float], real: list[tuple[str, str]]) -> dict:

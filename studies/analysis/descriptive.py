@@ -49,11 +49,14 @@ class Spread:
 
 
 def counts(table: pd.DataFrame) -> dict[str, Any]:
-    """Rows, listeners, items, and answers per listener (smallest, median, largest)."""
+    """Rows, answers, listeners, items, and answers per listener (smallest, median, largest). A ranking is one answer,
+    though it has a row for each system."""
     checked(table, ("listener",))
-    answers = table.groupby("listener").size()
+    one = table.drop_duplicates(["listener", "item"]) if "rank" in table.columns else table
+    answers = one.groupby("listener").size()
     return {
         "rows": len(table),
+        "answers": len(one),
         "listeners": len(answers),
         "items": int(table["item"].nunique()) if "item" in table.columns else None,
         "answers_per_listener": (int(answers.min()), float(answers.median()), int(answers.max())),

@@ -12,6 +12,7 @@ from studies.analysis.tables import checked, checked_numbers
 if TYPE_CHECKING:
     import pandas as pd
 
+FEW = 6  # decided comparisons: fewer fall on one side by chance in more than 5 % of all cases
 COLUMNS = ("listener", "left", "right", "left_item", "right_item", "outcome")
 
 
@@ -47,3 +48,12 @@ def _every_two(table: pd.DataFrame, value: str, together: list[str], higher_is_b
         outcome=np.select([lead > 0, lead < 0], ["left", "right"], "tie"),
     )
     return renamed[[*COLUMNS]].reset_index(drop=True)
+
+
+def favoured_side(compared: pd.DataFrame) -> tuple[str, int] | None:
+    """The side that won every decided comparison of ``preferences``, left or right, and how many there are.
+
+    Then nothing tells what listeners prefer from where it stood. None if both sides won some, or below ``FEW``.
+    """
+    decided = compared.loc[compared["outcome"] != "tie", "outcome"]
+    return (str(decided.iloc[0]), len(decided)) if len(decided) >= FEW and decided.nunique() == 1 else None

@@ -50,6 +50,14 @@ def checked(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return table
 
 
+def without_blanks(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Names without the blanks around them, which nobody means: else " a" and "a" were two systems."""
+    present = [column for column in columns if column in table.columns]
+    return table.assign(
+        **{c: table[c].map(lambda name: str(name).strip() or None, na_action="ignore") for c in present}
+    )
+
+
 def is_simulated(table: pd.DataFrame) -> bool:
     """Whether the answers are simulated listeners'; TableError for a mixture with people's."""
     if "simulated" not in table.columns:
@@ -82,7 +90,10 @@ def checked_numbers(table: pd.DataFrame, column: str, scale: tuple[float, float]
     import pandas as pd
 
     if not pd.api.types.is_numeric_dtype(table[column]):
-        raise TableError(f"column {column!r} must hold numbers, got {table[column].iloc[0]!r}")
+        wrong = pd.to_numeric(table[column], errors="coerce").isna().to_numpy()
+        raise TableError(
+            f"column {column!r} must hold numbers, got {table[column].iloc[wrong.argmax()]!r} in row {wrong.argmax()}"
+        )
     values = table[column].to_numpy(np.float64)
     low, high = scale or (-np.inf, np.inf)
     wrong = ~np.isfinite(values) | (values < low) | (values > high)
@@ -93,20 +104,28 @@ def checked_numbers(table: pd.DataFrame, column: str, scale: tuple[float, float]
 
 
 def checked_ratings(table: pd.DataFrame, scale: tuple[float, float] | None = None) -> pd.DataFrame:
-    """A table of single ratings: ``listener item system rating``."""
-    return checked_numbers(checked(table, ("listener", "item", "system", "rating")), "rating", scale)
+    """A table of single ratings: ``listener item system rating``, none of them twice."""
+    checked_numbers(checked(table, ("listener", "item", "system", "rating")), "rating", scale)
+    return _once(table, "rates")
+
+
+def _once(table: pd.DataFrame, verb: str) -> pd.DataFrame:
+    """No design presents an excerpt to a listener twice: such rows are copies, and would count as further answers."""
+    twice = table.duplicated(["listener", "item", "system"]).to_numpy()
+    if twice.any():
+        row = table.iloc[twice.argmax()]
+        raise TableError(
+            f"column 'system': listener {row['listener']!r} {verb} {row['system']!r} twice for item {row['item']!r}, "
+            f"again in row {twice.argmax()}"
+        )
+    return table
 
 
 def checked_rankings(table: pd.DataFrame) -> pd.DataFrame:
     """A table of rankings: within each listener's item the ranks are 1, 2, ... without gap or tie."""
     checked_numbers(checked(table, ("listener", "item", "system", "rank")), "rank")
     sets = table.groupby(["listener", "item"], sort=False)
-    twice = table.duplicated(["listener", "item", "system"]).to_numpy()
-    if twice.any():
-        row = table.iloc[twice.argmax()]
-        raise TableError(
-            f"column 'system': listener {row['listener']!r} ranks {row['system']!r} twice for item {row['item']!r}"
-        )
+    _once(table, "ranks")
     order = sets["rank"].rank(method="first").to_numpy()
     wrong = order != table["rank"].to_numpy(np.float64)
     if wrong.any():
