@@ -63,6 +63,13 @@ Page = Literal[
     "welcome", "consent", "background", "sound", "practice", "trials", "comment", "thanks", "declined", "full"
 ]
 PAGES = get_args(Page)
+# what the table of participants says of each before it comes to the background questions
+PARTICIPANT_COLUMNS = (
+    "listener", "simulated", "state", "source", "language", "piano_roll", "minutes", "consent_sha256", "volume_set",
+    "headphone_check", "headphones_correct", "listening_with",
+)  # fmt: skip
+RESERVED_BACKGROUND = (*PARTICIPANT_COLUMNS, "gold_msi_training")  # the last is the score of its questions
+RESERVED_QUESTIONS = ("trials", "listeners")  # tables that an analysis has beside those of the questions
 # what may change after the first participant
 CHANGEABLE = ("text", "title", "recruitment", "target", "organiser", "retention", "lease_minutes")
 
@@ -367,6 +374,8 @@ def _check_questions(study: Study) -> None:
     for i, question in enumerate(study.questions):
         if question.name in names[:i]:
             raise ValueError(f"'questions': the name {question.name!r} is there twice")
+        if question.name in RESERVED_QUESTIONS:
+            raise ValueError(f"'questions': {question.name!r} is the name of a table of our own; choose another")
         if question.kind not in KINDS[study.design]:
             allowed = " or ".join(KINDS[study.design])
             raise ValueError(
@@ -376,6 +385,11 @@ def _check_questions(study: Study) -> None:
     twice = next((name for i, name in enumerate(asked) if name in asked[:i]), None)
     if twice is not None:
         raise ValueError(f"'background': the question {twice!r} is there twice")
+    reserved = next((name for name in asked if name in RESERVED_BACKGROUND), None)
+    if reserved is not None:
+        raise ValueError(
+            f"'background': {reserved!r} is a column of the export already; give the question another name"
+        )
 
 
 def _check_texts(study: Study) -> None:

@@ -6,15 +6,18 @@
     texts              comments and free answers, only where they are asked for
     codebook.json      what every column means; study.yaml and registration.json: what was planned
 
-People and simulated listeners are never in the same export.
+People and simulated listeners are never in the same export. An export takes the place of the study's earlier one in
+the same folder, whole: tables that it does not have go away. It overwrites nothing else.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,11 +25,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from evalkit import __version__
+from evalkit.errors import UserError
 from evalkit.results import to_json, write_atomically
-from studies.design import Question, Study
+from studies.design import FILE, PARTICIPANT_COLUMNS, Question, Study
 from studies.manifest import Stimulus
 from studies.opening import OpenStudy
-from studies.questionnaires import gold_msi_training
+from studies.questionnaires import BackgroundQuestion, gold_msi_training
 from studies.store import EventRow, FreeTextRow, PageRow, ParticipantRow, ResponseRow, StudyRow, TrialRow
 
 if TYPE_CHECKING:
@@ -58,16 +62,23 @@ CODEBOOK = {
     "piano_roll": "whether piano rolls were shown",
     "source": "how the participant came in",
     "minutes": "from enrolment to completion",
+    "consent_sha256": "SHA-256 of the consent text that was agreed to, in the participant's language",
     "volume_set": "whether the participant said to have set the volume",
     "headphone_check": "which headphone check was taken",
     "headphones_correct": "share of its trials that were right",
     "listening_with": "what the participant said to listen with",
     "gold_msi_training": "Gold-MSI Musical Training, 7 to 49",
     "field": "which text: the comment, or the background question",
-    "words": "the text",
+    "words": "the text; in CSV an apostrophe stands before what a spreadsheet would take for a formula (= + - @), in "
+    "Parquet none",
 }  # fmt: skip
 
 CATCH = ("identical", "degraded")  # the kinds of catch trials
+REGISTRATION, CODEBOOK_FILE = "registration.json", "codebook.json"
+ENDINGS = ("csv", "parquet")
+GOLD_MSI = "gold_msi_training"  # both the questionnaire and the column of its score
+# where a cell begins, also for a spreadsheet that separates cells by semicolons or does not know quotation marks
+FORMULA = re.compile(r"(^|[;\t\r\n])(?=[=+\-@\t\r])")
 
 
 class Answer(NamedTuple):
@@ -81,17 +92,52 @@ class Answer(NamedTuple):
 
 
 def export(opened: OpenStudy, folder: Path, *, simulated: bool = False, texts: bool = False) -> dict[str, pd.DataFrame]:
-    """Write the tables into a folder, and return them by name."""
+    """Write the tables into a folder, and return them by name.
+
+    Raises ``UserError`` for the study's own folder, and where a file would be overwritten that is of no export of it.
+    """
     tables = make_tables(opened, simulated=simulated, texts=texts)
+    _make_room(opened, folder, tables)
     folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / REGISTRATION, to_json(registration(opened)))  # first: it marks the folder as an export
+    codebook = {name: {column: _meaning(opened, name, column) for column in table} for name, table in tables.items()}
+    write_atomically(folder / CODEBOOK_FILE, to_json(codebook))
+    write_atomically(folder / FILE, opened.study.source)
     for name, table in tables.items():
-        write_atomically(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+        plain = table.assign(words=table["words"].map(_no_formula)) if name == "texts" else table
+        write_atomically(folder / f"{name}.csv", plain.to_csv(index=False, lineterminator="\n"))
         table.to_parquet(folder / f"{name}.parquet", index=False)
-    codebook = {name: {column: _meaning(opened, column) for column in table} for name, table in tables.items()}
-    write_atomically(folder / "codebook.json", to_json(codebook))
-    write_atomically(folder / "study.yaml", opened.study.source)
-    write_atomically(folder / "registration.json", to_json(registration(opened)))
     return tables
+
+
+def _make_room(opened: OpenStudy, folder: Path, tables: Iterable[str]) -> None:
+    """Remove the tables of an earlier export that this one does not have; UserError if anything else is in the way."""
+    if folder.resolve() == opened.study.folder.resolve():
+        raise UserError(f"{folder}: the study's own folder, whose {FILE} an export would overwrite; name another one")
+    before = _read_json(folder / REGISTRATION)
+    if "registration_sha256" not in before:
+        names = (REGISTRATION, CODEBOOK_FILE, FILE, *(f"{name}.{ending}" for name in tables for ending in ENDINGS))
+        taken = next((folder / name for name in names if (folder / name).exists()), None)
+        if taken is not None:
+            raise UserError(f"{taken}: not written by an export, which would overwrite it; name another folder")
+    elif before.get("study") != opened.study.name:
+        raise UserError(f"{folder}: holds the export of another study, {before.get('study')}; name another folder")
+    for name in _read_json(folder / CODEBOOK_FILE).keys() - set(tables):
+        for ending in ENDINGS if re.fullmatch(r"[a-z0-9_]+", name) else ():
+            (folder / f"{name}.{ending}").unlink(missing_ok=True)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    """Empty for what is no mapping in JSON."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _no_formula(words: str) -> str:
+    return FORMULA.sub(r"\1'", words)
 
 
 def make_tables(opened: OpenStudy, *, simulated: bool = False, texts: bool = False) -> dict[str, pd.DataFrame]:
@@ -115,7 +161,7 @@ def make_tables(opened: OpenStudy, *, simulated: bool = False, texts: bool = Fal
     columns = ["listener", "state", "simulated", "trial", "kind", "item", "question", "position", "answer", "seconds",
                "heard", "catch_passed", "plays", "focus_lost"]  # fmt: skip
     tables["trials"] = pd.DataFrame(_trials(opened, answers, counted), columns=columns)
-    tables["participants"] = pd.DataFrame(participants)
+    tables["participants"] = pd.DataFrame(participants, columns=_participant_columns(opened.study))
     if texts:
         tables["texts"] = pd.DataFrame(words, columns=["listener", "field", "words"])
     return tables
@@ -249,21 +295,30 @@ def _participant(study: Study, me: ParticipantRow) -> dict[str, Any]:
         "language": me.language,
         "piano_roll": me.piano_roll,
         "minutes": minutes,
+        "consent_sha256": me.consent_sha256,
         "volume_set": sound.get("volume_set"),
         "headphone_check": headphones.get("check"),
         "headphones_correct": headphones["correct"] / headphones["trials"] if headphones else math.nan,
         "listening_with": sound.get("listening_with"),
     }
-    for question in study.background:
-        if question.kind == "text":
-            continue
+    for question in _facts(study):
         answer = background.get(question.name)
         row[question.name] = answer
         if question.kind == "choice" and answer is not None:
             row[question.name] = study.localised(question.choices[answer], study.languages[0])
-    if any(question.questionnaire == "gold_msi_training" for question in study.background):
-        row["gold_msi_training"] = gold_msi_training(background)
+    if GOLD_MSI in _participant_columns(study):
+        row[GOLD_MSI] = gold_msi_training(background)
     return row
+
+
+def _participant_columns(study: Study) -> list[str]:
+    score = [GOLD_MSI] if any(question.questionnaire == GOLD_MSI for question in study.background) else []
+    return [*PARTICIPANT_COLUMNS, *(question.name for question in _facts(study)), *score]
+
+
+def _facts(study: Study) -> Iterator[BackgroundQuestion]:
+    """The background questions whose answers are no free text."""
+    return (question for question in study.background if question.kind != "text")
 
 
 def _texts(session: Session, opened: OpenStudy, simulated: bool) -> list[tuple[str, str, str]]:
@@ -276,9 +331,10 @@ def _texts(session: Session, opened: OpenStudy, simulated: bool) -> list[tuple[s
     return [(code, field, words) for code, field, words in found]
 
 
-def _meaning(opened: OpenStudy, column: str) -> str:
-    if column in CODEBOOK:
+def _meaning(opened: OpenStudy, table: str, column: str) -> str:
+    study = opened.study
+    asked = {question.name: question for question in _facts(study)} if table == "participants" else {}
+    if column not in asked:
         return CODEBOOK[column]
-    question = next(question for question in opened.study.background if question.name == column)
-    scoring = "; raw, scoring: none" if question.questionnaire == "omsi" else ""
-    return f"background: {opened.study.localised(question.text, opened.study.languages[0])}{scoring}"
+    scoring = "; raw, scoring: none" if asked[column].questionnaire == "omsi" else ""
+    return f"background: {study.localised(asked[column].text, study.languages[0])}{scoring}"

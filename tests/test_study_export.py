@@ -1,0 +1,169 @@
+"""Exports: whole, at home in their folder, and harmless to whoever opens them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from evalkit.errors import UserError
+from studies import session
+from studies.collected import from_export, from_store
+from studies.export import export, make_tables
+
+ATTACK = '=HYPERLINK("http://evil.example","Ada")'
+
+
+def names(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir()}
+
+
+@pytest.fixture
+def taken(open_one):
+    """A study that a person has gone through, who said something at the end."""
+
+    def take(words: str = "I am Ada Lovelace", **changes):
+        one = open_one(**changes)
+        token = one.begin()
+        while (page := session.next_trial(one.opened, token)) is not None:
+            one.listen(token, page)
+            one.answer(token, page)
+        session.comment(one.opened, token, words)
+        session.finish(one.opened, token)
+        return one, token
+
+    return take
+
+
+# ---- names ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["listener", "language", "state", "minutes", "gold_msi_training", "consent_sha256"])
+def test_a_background_question_cannot_take_the_name_of_a_column(make_study, name: str) -> None:
+    with pytest.raises(UserError, match=f"study.yaml: 'background': '{name}' is a column of the export already; give"):
+        make_study(background=[{"name": name, "text": "?", "choices": ["yes", "no"]}])
+
+
+def test_a_question_cannot_take_the_name_of_a_table(make_study) -> None:
+    with pytest.raises(UserError, match="'questions': 'trials' is the name of a table of our own"):
+        make_study(questions=[{"name": "trials", "kind": "choice", "text": "?"}])
+
+
+def test_every_column_is_filled_and_explained_by_its_own_words(open_one, tmp_path: Path) -> None:
+    """Background questions may be called as columns of other tables are."""
+    one = open_one(
+        background=["gold_msi_training", {"name": "plays", "text": "An instrument?", "choices": ["yes", "no"]}]
+    )
+    token = session.enrol(one.opened)
+    session.give_consent(one.opened, token, True)
+    facts = {question.name: 0 for question in one.opened.study.background}
+    session.answer_background(one.opened, token, facts)
+    check = {"check": "antiphase", "correct": 6, "trials": 6}
+    session.set_sound(one.opened, token, {"volume_set": True, "headphones": check, "listening_with": "earphones"})
+    one.complete(token)
+    people = export(one.opened, tmp_path / "export")["participants"]
+    assert people.notna().all(axis=None)
+    assert people["plays"].tolist() == ["yes"]
+    codebook = json.loads((tmp_path / "export" / "codebook.json").read_text())
+    assert codebook["participants"]["plays"] == "background: An instrument?"
+    assert codebook["trials"]["plays"] == "how often the player was started on the page"
+    assert list(make_tables(one.opened, simulated=True)["participants"]) == list(people)  # of nobody, too
+
+
+def test_the_text_that_was_agreed_to_is_told_by_its_hash(taken) -> None:
+    one, _ = taken()
+    session.enrol(one.opened)  # has agreed to nothing yet
+    people = make_tables(one.opened)["participants"]
+    assert people["consent_sha256"].dropna().tolist() == [sha256(b"I agree.").hexdigest()]
+    assert (
+        "consent_sha256" not in from_store(one.opened).about["participants"]["background"]
+    )  # it is no trait of theirs
+
+
+# ---- folders -------------------------------------------------------------------------------------------------------
+
+
+def test_an_export_never_overwrites_what_is_none(taken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, _ = taken()
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.chdir(home)  # where the fixture's study lies
+    with pytest.raises(UserError, match=r"the study's own folder, whose study\.yaml an export would overwrite"):
+        export(one.opened, home)
+    assert not names(home)
+    for name in ("study.yaml", "participants.csv", "answers_fits.parquet", "registration.json"):
+        other = tmp_path / name
+        other.mkdir()
+        (other / name).write_text("the lab's")
+        with pytest.raises(UserError, match=f"{name}: not written by an export, which would overwrite it"):
+            export(one.opened, other)
+        assert names(other) == {name}
+        assert (other / name).read_text() == "the lab's"
+
+
+def test_an_export_takes_the_place_of_the_one_before(taken, tmp_path: Path) -> None:
+    one, _ = taken()
+    out = tmp_path / "export"
+    export(one.opened, out, texts=True)
+    (out / "notes.csv").write_text("the lab's")
+    assert "Ada" in (out / "texts.csv").read_text()
+    export(one.opened, out)
+    assert not {"texts.csv", "texts.parquet"} & names(out)
+    assert (out / "notes.csv").read_text() == "the lab's"
+    assert len(from_export(out).tables["fits"]) == 4
+
+
+def test_an_export_that_was_cut_off_is_taken_up_again(taken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever has been written by then, texts are not left behind by the next."""
+    one, _ = taken()
+    out = tmp_path / "export"
+    with monkeypatch.context() as cut:
+        cut.setattr(pd.DataFrame, "to_parquet", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            export(one.opened, out, texts=True)
+    shutil.copytree(out, tmp_path / "half")
+    export(one.opened, out)
+    assert "texts.csv" not in names(out)
+    assert names(out) >= names(tmp_path / "half") - {"texts.csv"}
+
+
+def _interrupted(table: pd.DataFrame, path: Path, **_) -> None:
+    if path.stem == "texts":
+        raise KeyboardInterrupt
+
+
+def test_two_studies_do_not_share_a_folder(taken, open_one, tmp_path: Path) -> None:
+    export(taken()[0].opened, tmp_path / "export")
+    before = names(tmp_path / "export")
+    other = open_one(url=str(tmp_path / "other.sqlite"), name="another")
+    with pytest.raises(UserError, match="holds the export of another study, fixture; name another folder"):
+        export(other.opened, tmp_path / "export")
+    assert names(tmp_path / "export") == before
+
+
+# ---- free text -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "in_csv"),
+    [
+        (ATTACK, f"'{ATTACK}"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("fine;=1+1", "fine;'=1+1"),  # where semicolons separate cells
+        ("fine\n=1+1", "fine\n'=1+1"),
+        ("fine\t=1+1", "fine\t'=1+1"),
+        ("fine, 1 = 1 - 0; - me@home", "fine, 1 = 1 - 0; - me@home"),
+    ],
+)
+def test_no_spreadsheet_runs_what_somebody_wrote(taken, tmp_path: Path, words: str, in_csv: str) -> None:
+    one, _ = taken(words)
+    export(one.opened, tmp_path, texts=True)
+    assert pd.read_csv(tmp_path / "texts.csv")["words"].tolist() == [in_csv]
+    assert pd.read_parquet(tmp_path / "texts.parquet")["words"].tolist() == [words]
+    assert "apostrophe" in json.loads((tmp_path / "codebook.json").read_text())["texts"]["words"]
