@@ -1,17 +1,16 @@
 """Simulated listeners with known strengths, who go the way that people go: ``session``'s functions and nothing else.
 
-They have places of their own, and their rows say ``simulated`` for ever. Forced choices follow Davidson's model with a
-side effect, graded comparisons and ratings a logistic latent variable cut in equal steps, rankings Plackett and Luce.
-A listener's taste adds a normal deviate to each system's strength; raters differ in severity, too. What a ``degraded``
-excerpt loses (``SPOILT``) nobody overhears for long.
+They have places of their own, and their rows say ``simulated`` for ever. They answer by the model that ``evalkit study
+power`` counts with (``analysis.population``). What a ``degraded`` excerpt loses (``SPOILT``) nobody overhears for long.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import math
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -20,34 +19,35 @@ from numpy.typing import NDArray
 from evalkit.errors import UserError
 from evalkit.registry import did_you_mean
 from studies import session
+from studies.analysis.population import Truth, choice_chances, drawn, graded_chances, ranks, rating_chances
+from studies.analysis.tables import OUTCOMES
 from studies.design import Question, Study
 from studies.listening import INPUT
 from studies.manifest import Stimulus
 from studies.opening import OpenStudy, provide_simulated_slots
 from studies.questionnaires import BackgroundQuestion
 
-SPOILT = 4.0  # logits
+__all__ = ["Listener", "Truth", "default_truth", "simulate", "take_part"]
+
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """What an analysis should find again. Strengths in logits; standard deviations over listeners on the same scale."""
-
-    strengths: Mapping[str, float]
-    side: float = 0.2  # advantage of the left excerpt, in logits
-    ties: float = 0.5  # Davidson's nu, for questions that allow ties
-    taste: float = 0.4
-    severity: float = 0.5
+SPOILT = 4.0  # logits
+BY_PEOPLE = {"original", "real", "human", "reference", "truth", "corpus", "input"}  # words in the names of such systems
 
 
 def default_truth(study: Study, strengths: Mapping[str, float] | None = None) -> Truth:
-    """Strengths from -1 to 1 in the order of the study file, but for those that are given."""
+    """Strengths from 1 down to -1 in the order of the study file, but for those that are given.
+
+    First of all comes the declared reference, or else the first system whose name says that people made it.
+    """
     unknown = next((system for system in strengths or {} if system not in study.systems), None)
     if unknown is not None:
         raise UserError(f"--strength: no system called {unknown!r}{did_you_mean(unknown, list(study.systems))}")
-    spread = dict(zip(study.systems, np.linspace(-1, 1, len(study.systems)).tolist(), strict=True))
-    return Truth(spread | dict(strengths or {}))
+    by_people = (s for s in study.systems if BY_PEOPLE & {*re.split(r"[^a-z]+", s.lower())})
+    best = study.analysis.reference or next(by_people, None)
+    order = sorted(study.systems, key=lambda system: system != best)
+    spread = dict(zip(order, np.linspace(1, -1, len(order)).tolist(), strict=True))
+    known = spread | dict(strengths or {})
+    return Truth({system: known[system] for system in study.systems})
 
 
 def simulate(
@@ -89,6 +89,11 @@ class Listener:
         self.taste = {system: value + rng.normal(0, truth.taste) for system, value in truth.strengths.items()}
         self.severity = rng.normal(0, truth.severity)
 
+    def likes(self, clip: Stimulus) -> float:
+        """In logits; what a clip is better than others of its system is the same for all listeners of the study."""
+        better = self.truth.clip * Random(f"clip:{self.study.seed}:{clip.system}:{clip.item}").gauss()
+        return self.taste[clip.system] + better - SPOILT * (clip.variant == "degraded")
+
     def background(self, question: BackgroundQuestion) -> Any:
         if question.kind == "choice":
             return int(self.rng.integers(len(question.choices)))
@@ -98,27 +103,24 @@ class Listener:
         return float(round(self.rng.uniform(low, max(low, high))))
 
     def answer(self, question: Question, clips: Sequence[Stimulus]) -> Any:
-        likes = np.array([self.taste[clip.system] - SPOILT * (clip.variant == "degraded") for clip in clips])
+        likes = np.array([self.likes(clip) for clip in clips])
         if question.kind == "choice":
-            return self._choice(likes, self.truth.ties if question.ties else 0.0)
+            return OUTCOMES[drawn(self.rng, choice_chances(self._advantage(likes), self._ties(question)))]
         if question.kind == "rank":
-            order = (-(likes + self.rng.gumbel(size=len(likes)))).argsort()
-            return (order.argsort() + 1).tolist()
+            return ranks(self.rng, likes).tolist()
         if question.kind == "each":
-            return (self.rng.logistic(size=len(likes)) < likes).tolist()
+            return (drawn(self.rng, rating_chances(likes - self.severity, 2)) == 1).tolist()
         points = self.study.points(question)
         if self.study.design == "paired":
-            latent = self.rng.logistic() - (likes[0] + self.truth.side - likes[1])
-            cuts = np.arange(points - 1) - (points - 2) / 2
-        else:
-            latent = likes[0] - self.severity + self.rng.logistic()
-            cuts = np.linspace(-2, 2, points - 1)
-        return 1 + int(np.searchsorted(cuts, latent))
+            return 1 + int(drawn(self.rng, graded_chances(self._advantage(likes), points)))
+        return 1 + int(drawn(self.rng, rating_chances(likes[0] - self.severity, points)))
 
-    def _choice(self, likes: Floats, ties: float) -> str:
-        left, right = math.exp(likes[0] + self.truth.side), math.exp(likes[1])
-        weights = np.array([left, right, ties * math.sqrt(left * right)])
-        return ("left", "right", "tie")[self.rng.choice(3, p=weights / weights.sum())]
+    def _advantage(self, likes: Floats) -> Floats:
+        """Of the left excerpt."""
+        return likes[0] + self.truth.side - likes[1]
+
+    def _ties(self, question: Question) -> float:
+        return self.truth.ties if question.ties else 0.0
 
 
 def take_part(opened: OpenStudy, token: str, listener: Listener, wait: Callable[[float], None]) -> session.Completion:

@@ -49,7 +49,7 @@ def listener(make_study, design: str, kind: str, seed: int = 0, **truth) -> tupl
     changes = {"questions": [{"name": "q", "kind": kind, "text": "?", **({"ties": True} if kind == "choice" else {})}]}
     study, stimuli = make_study(design, **changes)
     clips = [s for s in stimuli if s.variant == "plain" and s.item == "item-0"]
-    known = Truth({"system-0": 1.0, "system-1": 0.0, "system-2": -1.0}, taste=0.0, severity=0.0, **truth)
+    known = Truth({"system-0": 1.0, "system-1": 0.0, "system-2": -1.0}, taste=0.0, severity=0.0, clip=0.0, **truth)
     return Listener(study, known, np.random.default_rng(seed)), clips
 
 
