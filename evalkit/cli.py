@@ -1,11 +1,13 @@
 """The ``evalkit`` command: a group that finds its sub-commands in the entry-point group ``evalkit.commands``.
 
 Each package owns its commands, so the bottom layer never imports upward, and ``--help`` imports none of them.
-A ``UserError`` becomes one sentence on stderr and exit code 2.
+A ``UserError`` becomes one sentence on stderr and exit code 2, and so does what the system refuses: a disk that is
+full, a folder that cannot be read or written.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import entry_points
 from typing import NoReturn
@@ -13,7 +15,7 @@ from typing import NoReturn
 import click
 
 from evalkit import __version__
-from evalkit.errors import UserError
+from evalkit.errors import UserError, printable
 
 COMMANDS = {  # one line each, so that --help need not import the command
     "score": "Compare folders of MIDI (or corpora) with a reference.",
@@ -77,12 +79,22 @@ def main(args: list[str] | None = None) -> None:
         _stop(f"evalkit: {error.format_message()}", 2)
     except (click.Abort, KeyboardInterrupt):
         _stop("evalkit: stopped; nothing finished is lost", 130)
+    except OSError as error:
+        _stop(f"evalkit: {_refusal(error)}", 2)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _sentence(message: str) -> str:
     """Click begins with a capital and ends with a stop; after ``evalkit score:`` and before ``(see`` neither fits."""
     return message[:1].lower() + message[1:].rstrip(".")
+
+
+def _refusal(error: OSError) -> str:
+    """The file, where one is named (the one to be written, of two), and what the system says, as a sentence of ours."""
+    name = error.filename2 if error.filename2 is not None else error.filename
+    said = error.strerror
+    what = said[:1].lower() + said[1:] if said else " ".join(str(error).split()) or type(error).__name__
+    return f"{printable(os.fsdecode(name))}: {what}" if isinstance(name, str | bytes | os.PathLike) else what
 
 
 def _stop(message: str, code: int) -> NoReturn:

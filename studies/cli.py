@@ -15,6 +15,7 @@ from evalkit.errors import UserError
 if TYPE_CHECKING:
     from studies.opening import OpenStudy
 
+CERTAIN = 20  # logits: the weaker of two is preferred once in 500 million
 COMMANDS = {  # in the order of use: name -> (module:command, one line)
     "new": ("studies.preparation:new", "Write a study to fill in, or a ready example."),
     "check": ("studies.preparation:check", "Everything that would go wrong, before anyone listens."),
@@ -92,10 +93,8 @@ def opened_before(folder: Path, database: str | None) -> OpenStudy:
     from studies.store import open_store
 
     definition = load_study(folder)
-    url = database_url(folder, database)
-    if "://" not in url and not Path(url).is_file():
-        raise UserError(f"{url}: no such database; it appears with evalkit study serve or simulate")
-    return find_study(open_store(url), definition.name, definition.folder)
+    store = open_store(database_url(folder, database), new=False)
+    return find_study(store, definition.name, definition.folder)
 
 
 def open_now(folder: Path, database: str | None) -> OpenStudy:
@@ -190,6 +189,8 @@ def _strength(option: str) -> tuple[str, float]:
         number = math.nan
     if not system or not math.isfinite(number):
         raise UserError(f"--strength: {option!r} is not SYSTEM=LOGITS, such as real=1.5")
+    if abs(number) > CERTAIN:
+        raise UserError(f"--strength: {option!r}: give -{CERTAIN} to {CERTAIN} logits, beyond which nothing changes")
     return system, number
 
 

@@ -44,7 +44,15 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError, TimeoutError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    TimeoutError,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from evalkit import __version__
@@ -225,8 +233,11 @@ class ExternalIdRow(Table):
     id_hash: Mapped[str]  # keyed with the study's secret
 
 
-class StoreUnavailable(Exception):
-    """The database cannot be reached or is too busy: nothing was stored, and the same call may be made again."""
+class StoreUnavailable(UserError):
+    """The database cannot be reached, is too busy, full or damaged: nothing was stored; the sentence says why.
+
+    A server goes on, for the same call may be made again; a command ends with the sentence.
+    """
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -239,7 +250,7 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session that sees one state of the database (SQLite) or committed rows (PostgreSQL)."""
-        with _unavailable(), Session(self.engine) as session:
+        with _unavailable(self.engine), Session(self.engine) as session:
             yield session
 
     @contextmanager
@@ -250,7 +261,7 @@ class Store:
         overwrites. Threads of one process queue for their turn here, because SQLite's own waiting sleeps and is unfair.
         """
         sqlite = self.engine.dialect.name == "sqlite"
-        with self.turn if sqlite else nullcontext(), _unavailable():
+        with self.turn if sqlite else nullcontext(), _unavailable(self.engine):
             engine = self.engine.execution_options(immediate=True)
             with Session(engine, expire_on_commit=False) as session, session.begin():
                 if alone and not sqlite:
@@ -263,22 +274,23 @@ class Store:
         self.engine.dispose()
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, new: bool = True) -> Store:
     """A database with its tables brought up to date; ``url`` as SQLAlchemy writes it, or the path of an SQLite file.
 
-    ``study.sqlite`` or ``postgresql://user@host/name``. Raises ``UserError`` where there is no such database, and for
-    one that a newer version of evalkit has written.
+    ``study.sqlite`` or ``postgresql://user@host/name``; ``new``: an SQLite file appears where there is none. Raises
+    ``UserError`` where there is no such database, and for one that a newer version of evalkit has written.
     """
     engine = _engine(url)
-    shown = engine.url.render_as_string(hide_password=True)
+    shown = _shown(engine)
+    if not new and engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
+        raise UserError(f"{engine.url.database}: no such database; it appears with evalkit study serve or simulate")
     try:
         _migrate(engine, shown)
     except (DBAPIError, TimeoutError, UserError) as error:
         engine.dispose()
         if isinstance(error, UserError):
             raise
-        reason = " ".join(str(getattr(error, "orig", error)).split())
-        raise UserError(f"{shown}: the database cannot be opened: {reason}") from error
+        raise UserError(f"{shown}: the database cannot be opened: {_reason(error)}") from error
     return Store(engine)
 
 
@@ -331,11 +343,26 @@ def _flush_log(engine: Engine) -> None:
 
 
 @contextmanager
-def _unavailable() -> Iterator[None]:
+def _unavailable(engine: Engine) -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, InternalError, TimeoutError) as error:
-        raise StoreUnavailable("The database is not available at the moment; please try again.") from error
+        raise StoreUnavailable(
+            f"{_shown(engine)}: the database is not available at the moment, please try again: {_reason(error)}"
+        ) from error
+    except DatabaseError as error:
+        if type(error) is not DatabaseError:  # what is wrong with a statement of ours stays visible
+            raise
+        raise StoreUnavailable(f"{_shown(engine)}: the database is damaged: {_reason(error)}") from error
+
+
+def _shown(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=True)
+
+
+def _reason(error: Exception) -> str:
+    """What the database says, in one line, without our statement."""
+    return " ".join(str(getattr(error, "orig", error)).split())
 
 
 def _migrate(engine: Engine, shown: str) -> None:

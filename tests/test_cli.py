@@ -1,5 +1,6 @@
 """The command line: help everywhere, one sentence for a mistake, the right exit code, and bugs that stay visible."""
 
+import errno
 import sys
 from importlib.metadata import entry_points
 
@@ -108,6 +109,27 @@ def test_a_users_error_in_a_command_is_its_sentence_and_exit_code_2(command, cap
     command(fails)
     assert run(*path) == 2
     assert capsys.readouterr().err == "evalkit: suite.yaml: the key 'steps' must be a number\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "no space left on device"),
+        (PermissionError(errno.EACCES, "Permission denied", "out/x.json"), "out/x.json: permission denied"),
+        (PermissionError(errno.EACCES, "Permission denied", b"out/\xe9"), r"out/\udce9: permission denied"),
+        (OSError(errno.EXDEV, "Invalid link", "x.part", None, "out/x.json"), "out/x.json: invalid link"),
+        (OSError(errno.EBADF, "Bad file descriptor", 7), "bad file descriptor"),
+        (OSError("cannot be\nwritten"), "cannot be written"),
+        (ConnectionResetError(), "ConnectionResetError"),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence_and_exit_code_2(command, capsys, error, told):
+    def fails():
+        raise error
+
+    command(fails)
+    assert run("try") == 2
+    assert capsys.readouterr().err == f"evalkit: {told}\n"
 
 
 def test_a_bug_keeps_its_traceback(command):

@@ -256,6 +256,8 @@ def test_the_commands(folder: Path):
         (["erase", ".", "--participant", "p", "--expired"], "give either --participant ID or --expired"),
         (["simulate", ".", "--strength", "system-1"], "--strength: 'system-1' is not SYSTEM=LOGITS"),
         (["simulate", ".", "--strength", "system-1=nan"], "is not SYSTEM=LOGITS"),
+        (["simulate", ".", "--strength", "system-1=1e9"], r"'system-1=1e9': give -20 to 20 logits"),
+        (["simulate", ".", "--strength", "system-1=-20.5"], r"'system-1=-20.5': give -20 to 20 logits"),
         (
             ["simulate", ".", "--strength", "sistem-1=1"],
             r"--strength: no system called 'sistem-1'; did you mean system-1",
@@ -263,6 +265,7 @@ def test_the_commands(folder: Path):
         (["simulate", "nowhere"], r"nowhere: there is no study\.yaml here"),
         (["statsu", "."], r"study has no command 'statsu'; did you mean status"),
         (["status", ".", "--database", "none.sqlite"], r"none\.sqlite: no such database"),
+        (["status", ".", "--database", "sqlite:///none.sqlite"], r"none\.sqlite: no such database"),
         (["erase", ".", "--participant", "p-x"], r"no study called 'fixture' in this database"),
     ],
 )
@@ -271,6 +274,7 @@ def test_a_mistake_is_one_sentence(folder: Path, arguments, sentence, monkeypatc
     open_store("study.sqlite").close()
     with pytest.raises(UserError, match=sentence):
         run(*arguments)
+    assert not (folder / "none.sqlite").exists()
 
 
 def test_audio_that_is_not_of_the_study_as_it_is_now_is_refused(tmp_path: Path):

@@ -26,6 +26,7 @@ from studies.progress import progress
 from studies.store import (
     SCHEMA_VERSION,
     EventRow,
+    ExternalIdRow,
     ParticipantRow,
     ResponseRow,
     SlotRow,
@@ -250,6 +251,35 @@ def test_a_busy_database_is_reported_as_such(tmp_path: Path, make_study, monkeyp
     other.dispose()
     assert session.enrol(opened)
     opened.store.close()
+
+
+@pytest.mark.parametrize("first_bad_page", [0, 1, 3])
+def test_a_damaged_database_is_one_sentence(tmp_path: Path, make_study, first_bad_page: int):
+    file = tmp_path / "study.sqlite"
+    store = open_store(str(file))
+    open_study(store, *make_study())
+    store.close()
+    pages = file.read_bytes()
+    file.write_bytes(pages[: 4096 * first_bad_page] + b"\xa5" * (len(pages) - 4096 * first_bad_page))
+    with pytest.raises(UserError, match=r"study\.sqlite: the database (is damaged|cannot be opened): \S.*$") as told:
+        progress(find_study(open_store(str(file)), "fixture", tmp_path))
+    assert "\n" not in str(told.value)
+    assert "SELECT" not in str(told.value)
+
+
+def test_a_full_disk_is_one_sentence_and_stores_nothing(tmp_path: Path, make_study):
+    store = open_store(str(tmp_path / "study.sqlite"))
+    opened = open_study(store, *make_study())
+
+    @sa.event.listens_for(store.engine, "begin")
+    def fill(connection):
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")  # no page more than there are
+
+    with pytest.raises(StoreUnavailable, match=r"study\.sqlite: .*database or disk is full"):
+        session.invite(opened, 5000)
+    with store.reading() as reading:
+        assert reading.scalar(sa.select(sa.func.count()).select_from(ExternalIdRow)) == 0
+    store.close()
 
 
 def test_crowds_and_kills_lose_and_double_nothing(database: str, tmp_path: Path, make_study, request):

@@ -127,6 +127,7 @@ def _broken(error: Exception) -> bool:
     """Our own mistake: into the log, and an apology that names nothing. A database that is away is nobody's mistake."""
     words = words_of(best_language(st.context.locale or "", serving().opened.study.languages))
     if isinstance(error, StoreUnavailable):
+        log.error("%s", error)
         st.warning(words["unavailable"])
         return True
     log.error("the page failed", exc_info=error)
@@ -233,8 +234,10 @@ def nothing(request: Request) -> Response:
 
 
 def _refusal(error: Refused | StoreUnavailable) -> Response:
-    if isinstance(error, StoreUnavailable):
-        return JSONResponse({"code": "unavailable", "message": str(error)}, status_code=503)
+    if isinstance(error, StoreUnavailable):  # its sentence names the database
+        log.error("%s", error)
+        message = "The database is not available at the moment; please try again."
+        return JSONResponse({"code": "unavailable", "message": message}, status_code=503)
     return JSONResponse({"code": error.code, "message": str(error)}, status_code=STATUS.get(error.code, 409))
 
 
