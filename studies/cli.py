@@ -24,6 +24,7 @@ COMMANDS = {  # in the order of use: name -> (module:command, one line)
     "password": ("studies.app.serve:password", "Make the hash of a password for the organiser's page."),
     "invite": ("studies.cli:invite", "Make invitation codes."),
     "status": ("studies.cli:status", "Who came, how balanced it is, what looks odd."),
+    "verify": ("studies.cli:verify", "Whether completion codes are of people who have finished."),
     "simulate": ("studies.cli:simulate", "Let simulated listeners with known strengths take part."),
     "export": ("studies.cli:export", "Write the records as CSV and Parquet with a codebook."),
     "analyze": ("studies.analyze:analyze", "Statistics, figures and the report."),
@@ -196,7 +197,9 @@ def _strength(option: str) -> tuple[str, float]:
 
 @click.command()
 @study_folder
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write.  [default: DIR/export]")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder to write.  [default: export in DIR]"
+)
 @click.option("--simulated", is_flag=True, help="The simulated listeners instead of people.")
 @click.option("--texts", is_flag=True, help="With comments and other free text, which may identify people.")
 def export(folder: Path, database: str | None, out: Path | None, simulated: bool, texts: bool) -> None:
@@ -209,7 +212,7 @@ def export(folder: Path, database: str | None, out: Path | None, simulated: bool
     from studies.export import export as write
 
     opened = opened_before(folder, database)
-    out = out if out is not None else opened.study.folder / "export"
+    out = out if out is not None else opened.study.folder / ("export-simulated" if simulated else "export")
     tables = write(opened, out, simulated=simulated, texts=texts)
     for name, table in tables.items():
         click.echo(f"{out / name}.csv  {len(table)} rows")
@@ -217,9 +220,18 @@ def export(folder: Path, database: str | None, out: Path | None, simulated: bool
 
 @click.command()
 @study_folder
-@click.option("--participant", metavar="ID", help="The participant's code, as in the export.")
+@click.option("--participant", metavar="CODE", help="A participant, by completion code or as in the export (p-...).")
+@click.option("--invitation", metavar="CODE", help="Who came with this invitation.")
+@click.option("--prolific", metavar="ID", help="Who came with this Prolific id.")
 @click.option("--expired", is_flag=True, help="What identifies anybody, if the study's retention date has passed.")
-def erase(folder: Path, database: str | None, participant: str | None, expired: bool) -> None:
+def erase(
+    folder: Path,
+    database: str | None,
+    participant: str | None,
+    invitation: str | None,
+    prolific: str | None,
+    expired: bool,
+) -> None:
     """Remove a person's rows on their request; their place goes to the next who comes.
 
     \b
@@ -228,19 +240,55 @@ def erase(folder: Path, database: str | None, participant: str | None, expired: 
       evalkit study erase my-study --expired
     """
     from studies import erasure
-    from studies.store import now
 
-    if (participant is None) == (not expired):
-        raise UserError("study erase: give either --participant ID or --expired")
+    given = [person for person in (participant, invitation, prolific) if person is not None]
+    if len(given) + expired != 1:
+        raise UserError("study erase: give one of --participant, --invitation, --prolific and --expired")
     opened = opened_before(folder, database)
+    if expired:
+        _erase_expired(opened, folder)
+        return
     if participant is not None:
         erasure.erase(opened, participant)
-        click.echo(f"{participant}: erased")
+    else:
+        erasure.erase_by_id(opened, "invitation" if invitation is not None else "prolific", given[0])
+    click.echo(f"{given[0]}: erased; exports and analyses made before still hold the answers: make them anew")
+
+
+def _erase_expired(opened: OpenStudy, folder: Path) -> None:
+    from studies.design import load_study
+    from studies.erasure import erase_expired
+    from studies.store import now
+
+    today, retention = now().date(), load_study(folder).retention  # of the file as it is now: the date may be changed
+    number = erase_expired(opened, retention, today)
+    if retention is not None and today <= retention:
+        click.echo(f"nothing is erased before the retention date has passed: {retention}")
         return
-    number = erasure.erase_expired(opened, now().date())
-    click.echo(
-        f"{number} participants: external ids, free texts and links erased (retention: {opened.study.retention})"
-    )
+    people = f"{number} participant{'s' if number != 1 else ''}"
+    click.echo(f"{people}: external ids, free texts, codes and links erased (retention: {retention})")
+
+
+@click.command()
+@study_folder
+@click.argument("codes", metavar="CODE...", nargs=-1, required=True)
+@click.option("--prolific", is_flag=True, help="The codes are Prolific ids.")
+@click.pass_context
+def verify(context: click.Context, folder: Path, database: str | None, codes: tuple[str, ...], prolific: bool) -> None:
+    """Say of each completion code whether it is of somebody who has finished; exit code 1 if one is not.
+
+    \b
+    Example:
+      evalkit study verify my-study 1F2E3D4C 5A6B7C8D
+      evalkit study verify my-study --prolific 5f0c1d2e3f4a5b6c7d8e9f0a
+    """
+    from studies.lookup import completions, completions_by_id
+
+    opened = opened_before(folder, database)
+    found = completions_by_id(opened, "prolific", codes) if prolific else completions(opened, codes)
+    for code, state in found.items():
+        click.echo(f"{code}  {state}")
+    context.exit(any(state != "finished" for state in found.values()))
 
 
 @click.command()

@@ -1,6 +1,5 @@
-"""Who may come, leave and be removed: places, leases, invitations, erasure, and a study that is paused or changed."""
+"""Who may come and leave: places, leases, invitations, and a study that is paused or changed."""
 
-import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +10,12 @@ import sqlalchemy as sa
 from evalkit.errors import UserError
 from studies import session
 from studies.enrolment import remove_simulated
-from studies.erasure import erase, erase_expired
 from studies.opening import find_study, open_study
 from studies.progress import progress
 from studies.simulate import default_truth, simulate
 from studies.store import (
     EventRow,
     ExternalIdRow,
-    FreeTextRow,
     PageRow,
     ParticipantRow,
     ResponseRow,
@@ -121,46 +118,6 @@ def test_simultaneous_enrolments_get_different_places(open_one, database):
     with one.opened.store.reading() as reading:
         assert sorted(reading.scalars(sa.select(ParticipantRow.slot_number))) == list(range(30))
     assert max(progress(one.opened).imbalance.values()) <= 1
-
-
-@pytest.mark.parametrize("how", ["withdraw", "erase"])
-def test_a_person_can_be_removed_without_a_trace(open_one, how, refused):
-    one = open_one(target={"participants": 1}, background=[{"name": "why", "text": "?", "kind": "text"}])
-    token = session.enrol(one.opened)
-    session.give_consent(one.opened, token, True)
-    session.answer_background(one.opened, token, {"why": "a secret reason"})
-    session.set_sound(one.opened, token, {"volume_set": True})
-    one.complete(token)
-    code = session.participant(one.opened, token).code
-    if how == "withdraw":
-        session.withdraw(one.opened, token)
-    else:
-        erase(one.opened, code)
-    for table in (ResponseRow, EventRow, PageRow, TrialRow, FreeTextRow, ExternalIdRow):
-        assert one.count(table) == 0
-    assert "secret" not in dump(one)
-    assert progress(one.opened).participants == {{"withdraw": "withdrawn", "erase": "erased"}[how]: 1}
-    with refused("unknown_token"):
-        session.participant(one.opened, token)
-    assert session.enrol(one.opened)  # the place is free again
-
-
-def test_erasing_somebody_unknown_is_a_mistake(one):
-    with pytest.raises(UserError, match="no participant 'p-nobody' in fixture"):
-        erase(one.opened, "p-nobody")
-
-
-def test_after_the_retention_date_nothing_leads_to_a_person(open_one, refused):
-    one = open_one(retention="2027-01-31", recruitment={"kind": "prolific", "completion_code": "C1ABCDEF"})
-    token = one.begin(prolific_id="5f0c")
-    one.complete(token)
-    assert erase_expired(one.opened, dt.date(2027, 1, 31)) == 0
-    assert session.participant(one.opened, token).state == "finished"
-    assert erase_expired(one.opened, dt.date(2027, 2, 1)) == 1
-    assert one.count(ExternalIdRow) == one.count(FreeTextRow) == 0
-    assert one.count(ResponseRow) == 5
-    with refused("unknown_token"):
-        session.participant(one.opened, token)
 
 
 def test_pausing_and_closing(one, refused):
