@@ -23,19 +23,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.analysis.clustering import Covariance, crossed, not_below, sandwich
-from studies.analysis.comparisons import Comparisons, coded, collect
+from studies.analysis.clustering import Cluster, Covariance, chosen_clusters, cluster_codes, not_below, sandwich
+from studies.analysis.comparisons import Comparisons, collect
 from studies.analysis.connectivity import components, disconnected_message, is_finite, links_of
 from studies.analysis.newton import maximise
 from studies.analysis.outcome_models import MODELS, Ties, likelihood, scores
-from studies.analysis.strengths import Effect, Strengths, described, effect, zero_sum_basis
-from studies.analysis.tables import TableError, checked
+from studies.analysis.strengths import Effect, Strengths, described, effect, linked_basis
+from studies.analysis.tables import TableError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
-Cluster = Literal["listener", "item"] | tuple[Literal["listener"], Literal["item"]] | None
 
 PRIOR_SD = 2.0  # log-odds, of the penalised fit: strengths within +-4 (odds of 50 to 1) are not unusual
 
@@ -55,8 +54,9 @@ class BradleyTerry(Strengths):
     clusters: tuple[int, ...]  # listeners (and items)
     cluster: Cluster
     df: float  # of Student's t
-    penalised: bool
+    penalised: bool  # the answers leave some difference undetermined, and ``notes`` say which
     notes: tuple[str, ...]
+    influence: Floats | None  # (listeners, systems): what each adds to the strengths (mean 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,17 +65,27 @@ class Problem:
 
     comparisons: Comparisons
     counts: Floats  # (cells, 3)
-    basis: Floats  # (systems, systems - 1), orthonormal, of the strengths with sum 0
-    design: Floats  # (cells, systems - 1 + side)
+    basis: Floats  # (systems, strengths), orthonormal, of the strengths with sum 0 in each linked group
+    design: Floats  # (cells, strengths + side)
     side: bool
     ties: Ties
     linked: list[list[int]]  # groups of systems that comparisons link
-    penalised: bool
+    undetermined: NDArray[np.bool_]  # (width,) parameters for which there is no finite maximum
     notes: tuple[str, ...]
 
     @property
-    def precision(self) -> float:
-        return PRIOR_SD**-2 if self.penalised else 0.0
+    def penalised(self) -> bool:
+        return bool(self.undetermined.any())
+
+    @property
+    def precision(self) -> Floats:
+        """(width,) of the prior; 0 where there is none."""
+        return self.undetermined * np.float64(PRIOR_SD**-2)
+
+    @property
+    def strengths(self) -> int:
+        """How many parameters are strengths; they come first."""
+        return self.basis.shape[1]
 
     @property
     def width(self) -> int:
@@ -87,22 +97,25 @@ def fit(
     *,
     ties: Ties = "davidson",
     side: bool = True,
-    cluster: Cluster = "listener",
+    cluster: Cluster | Literal["auto"] = "listener",
     reference: Any = None,
 ) -> BradleyTerry:
     """Fit the strengths of all systems of a table ``left right outcome listener item``.
 
     ``ties``: the model of ties, "davidson" or "rao-kupper" (TableError for ties with None; no tie parameter without
     ties). ``side``: estimate the advantage of the left excerpt, where some pair was shown both ways. ``cluster``: the
-    unit that intervals generalise over, "listener", "item", both, or None for model-based errors (every vote
-    independent). ``reference``: the system whose strength is 0. Where answers do not determine finite strengths, the
-    fit is penalised (normal prior with standard deviation ``PRIOR_SD``) and says so in ``notes``.
+    unit that intervals generalise over, "listener", "item", both, "auto" for both if there are several items, or None
+    for model-based errors (every vote independent). ``reference``: the system whose strength is 0. Where answers do
+    not determine finite strengths, these strengths are penalised (normal prior with standard deviation ``PRIOR_SD``),
+    and ``notes`` say so.
     """
     problem = prepare(table, ties=ties, side=side)
-    codes = cluster_codes(table, cluster)
+    chosen, notes = chosen_clusters(table, cluster)
+    codes = cluster_codes(table, chosen)
     beta = estimate(problem)
     value, covariance = _covariance(problem, beta, codes)
-    return _result(problem, beta, value, covariance, cluster, reference)
+    covariance = replace(covariance, notes=(*notes, *covariance.notes))
+    return _result(problem, beta, value, covariance, chosen, reference)
 
 
 def prepare(table: pd.DataFrame, *, ties: Ties = "davidson", side: bool = True) -> Problem:
@@ -124,18 +137,45 @@ def prepare(table: pd.DataFrame, *, ties: Ties = "davidson", side: bool = True) 
     if not counts[:, 1].any():
         ties = None
     systems = len(comparisons.systems)
-    basis = zero_sum_basis(systems)
+    links = links_of(comparisons.cells, counts, systems)
+    linked = components(links, strong=False)
+    basis = linked_basis(linked)
     design = basis[comparisons.cells[:, 0]] - basis[comparisons.cells[:, 1]]
     if side:
         design = np.hstack([design, np.ones((len(design), 1))])
-    links = links_of(comparisons.cells, counts, systems)
-    finite = is_finite(design, counts, ties is not None)
-    if not finite:
-        why = disconnected_message(comparisons.systems, links) or "the answers leave some difference unbounded"
-        notes.append(f"{why}; the fit is penalised (normal prior, standard deviation {PRIOR_SD:g} log-odds)")
-    return Problem(
-        comparisons, counts, basis, design, side, ties, components(links, strong=False), not finite, tuple(notes)
-    )
+    undetermined = _undetermined(design, counts, basis, ties is not None)
+    if len(linked) > 1:
+        notes.append(str(disconnected_message(comparisons.systems, links)))
+    if undetermined.any():
+        notes.append(_penalty(comparisons.systems, links, linked, undetermined[: basis.shape[1]] @ (basis.T != 0)))
+    return Problem(comparisons, counts, basis, design, side, ties, linked, undetermined, tuple(notes))
+
+
+def _undetermined(design: Floats, counts: Floats, basis: Floats, ties: bool) -> NDArray[np.bool_]:
+    """(width,) whether a parameter is without a finite maximum: the strengths of a whole linked group, or all."""
+    width = design.shape[1] + ties
+    if is_finite(design, counts, ties):
+        return np.zeros(width, np.bool_)
+    strengths, lost = basis.shape[1], np.zeros(width, np.bool_)
+    owner = (basis != 0).argmax(axis=0)  # columns of one group all hold its first system
+    for group in np.unique(owner):
+        mine = np.flatnonzero(owner == group)
+        cells = (design[:, mine] != 0).any(axis=1)
+        lost[mine] = not is_finite(design[np.ix_(cells, mine)], counts[cells], bool(counts[cells, 1].any()))
+    kept = ~lost[: design.shape[1]]
+    if lost[:strengths].any() and is_finite(design[:, kept], counts, ties):
+        return lost
+    return np.ones(width, np.bool_)
+
+
+def _penalty(systems: tuple[Any, ...], links: Floats, linked: list[list[int]], lost: NDArray) -> str:
+    """Which strengths are penalised, and why."""
+    parts = [group for group in linked if lost[group].any()]
+    reasons = [disconnected_message([systems[i] for i in g], links[np.ix_(g, g)]) for g in parts]
+    why = "; ".join(filter(None, reasons)) or "the answers leave some difference unbounded"
+    names = ", ".join(str(systems[i]) for group in parts for i in group)
+    whose = "the fit is" if len(parts) == len(linked) else f"the strengths of {names} are"
+    return f"{why}; {whose} penalised (normal prior, standard deviation {PRIOR_SD:g} log-odds)"
 
 
 def _no_side(comparisons: Comparisons) -> str | None:
@@ -148,17 +188,6 @@ def _no_side(comparisons: Comparisons) -> str | None:
     if len(np.unique(decided)) < 2:
         return "the same side won every comparison"
     return None
-
-
-def cluster_codes(table: pd.DataFrame, cluster: Cluster) -> list[NDArray[np.intp]] | None:
-    if cluster is None:
-        return None
-    names = (cluster,) if isinstance(cluster, str) else tuple(cluster)
-    if not set(names) <= {"listener", "item"} or len(set(names)) != len(names) or not names:
-        raise ValueError(f"cluster must be listener, item, both or None, got {cluster!r}")
-    checked(table, names)
-    codes = [coded(table[name])[0] for name in names]
-    return [*codes, crossed(*codes)] if len(codes) == 2 else codes
 
 
 def estimate(problem: Problem) -> Floats:
@@ -187,15 +216,14 @@ def _covariance(problem: Problem, beta: Floats, codes: Sequence[NDArray[np.intp]
     # the prior's pull is spread over the clusters, so that the scores sum to 0 at the estimate
     sums = [problem.comparisons.counts_by(group) @ flat for group in codes]
     sums = [s - problem.precision * beta / len(s) for s in sums]
-    covariance = sandwich(bread, sums)
-    return value, not_below(bread, covariance) if problem.penalised else covariance
+    return value, not_below(bread, sandwich(bread, sums), problem.undetermined)
 
 
 def _result(
     problem: Problem, beta: Floats, value: float, covariance: Covariance, cluster: Cluster, reference: Any
 ) -> BradleyTerry:
     systems = problem.comparisons.systems
-    inner = len(systems) - 1
+    inner = problem.strengths
     together = np.zeros((len(systems), len(systems)))
     np.add.at(together, tuple(problem.comparisons.cells.T), problem.counts.sum(axis=1))
     place = {"side": inner if problem.side else None, "tie": -1 if problem.ties else None}
@@ -216,6 +244,7 @@ def _result(
         clusters=covariance.clusters,
         cluster=cluster,
         df=covariance.df,
-        penalised=problem.penalised,
+        penalised=problem.penalised or len(problem.linked) > 1,
         notes=(*problem.notes, *covariance.notes),
+        influence=None if covariance.influence is None else covariance.influence[:, :inner] @ problem.basis.T,
     )  # fmt: skip

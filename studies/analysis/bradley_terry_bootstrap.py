@@ -1,5 +1,10 @@
 """Bradley-Terry refitted to other listeners: drawn with replacement (intervals, ranks, who is best), or all but one.
 
+Items are as they were: what is said here holds for these. Drawing them as well, independently of the listeners (Owen
+2007, The pigeonhole bootstrap, Ann. Appl. Stat. 1), counts the chance of single votes up to three times: of three
+systems without a difference, its 95 % intervals cover 99 % (72 listeners x 10 trials, 30 items; 98 % where clips differ
+with standard deviation 1; those of ``fit`` clustered both ways 94 % and 94 %, those by listener 94 % and 73 %).
+
 A resample costs one product of counts per listener and a few steps of Newton's method from the whole table's estimate,
 for all resamples at once: tests/benchmarks/bench_bradley_terry.py.
 """
@@ -19,6 +24,7 @@ from studies.analysis.bradley_terry import Problem, estimate, prepare
 from studies.analysis.comparisons import coded
 from studies.analysis.newton import maximise
 from studies.analysis.outcome_models import MODELS, Ties, likelihood
+from studies.analysis.strengths import NOWHERE
 from studies.analysis.tables import checked
 
 if TYPE_CHECKING:
@@ -38,7 +44,7 @@ class Bootstrap:
     replicates: Floats  # (resamples, systems)
     intervals: dict[Any, tuple[float, float]]
     win_intervals: dict[Any, dict[Any, tuple[float, float]]]
-    best: dict[Any, float]  # share of resamples in which the system is the strongest
+    best: dict[Any, float]  # share of resamples in which the system is the strongest; NaN if not all are linked
     ranks: dict[Any, tuple[int, int]]  # 95 % interval of the rank, 1 = strongest; (0, 0) if unknown
     failed: int
 
@@ -58,8 +64,8 @@ def bootstrap(
     beta = estimate(problem)
     found = _replicates(problem, beta, listeners, resamples, seed)
     strengths = found @ problem.basis.T
-    values = problem.basis @ beta[: len(problem.basis) - 1]
-    return _summarise(problem.comparisons.systems, strengths, values, int(listeners.max()) + 1)
+    values = problem.basis @ beta[: problem.strengths]
+    return _summarise(problem.comparisons.systems, strengths, values, int(listeners.max()) + 1, problem.linked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ def influence(table: pd.DataFrame, *, ties: Ties = "davidson", side: bool = True
     refitted = [
         _refit(problem, beta, counts) for counts in _blocks([without], np.arange(without.shape[1]), without.shape[1])
     ]
-    inner = len(problem.basis) - 1
+    inner = problem.strengths
     strengths = problem.basis @ beta[:inner]
     change = strengths - np.concatenate(refitted)[:, :inner] @ problem.basis.T
     order, found = strengths.argsort(), []
@@ -102,8 +108,8 @@ def influence(table: pd.DataFrame, *, ties: Ties = "davidson", side: bool = True
 
 
 def _replicates(problem: Problem, beta: Floats, listeners: NDArray[np.intp], resamples: int, seed: int) -> Floats:
-    """(resamples, systems - 1) strengths in the basis."""
-    inner = len(problem.comparisons.systems) - 1
+    """(resamples, strengths) in the basis."""
+    inner = problem.strengths
     grouped = problem.comparisons.counts_by(listeners)
     used = np.flatnonzero(problem.counts.ravel())
     if len(used) < grouped.shape[1]:  # without ties, a third of the columns is empty
@@ -137,20 +143,25 @@ def _refit(problem: Problem, beta: Floats, counts: Floats) -> Floats:
     return found
 
 
-def _summarise(systems: tuple[Any, ...], replicates: Floats, values: Floats, listeners: int) -> Bootstrap:
+def _summarise(
+    systems: tuple[Any, ...], replicates: Floats, values: Floats, listeners: int, linked: list[list[int]]
+) -> Bootstrap:
     from scipy.special import expit
 
     known = replicates[np.isfinite(replicates).all(axis=1)]
     intervals = {s: interval(known[:, i], float(values[i]), pieces=listeners) for i, s in enumerate(systems)}
     wins: dict[Any, dict[Any, tuple[float, float]]] = {s: {} for s in systems}
+    group = {i: g for g, members in enumerate(linked) for i in members}
     for i, a in enumerate(systems):
         for j, b in enumerate(systems):
-            if i != j:
+            if group[i] != group[j]:
+                wins[a][b] = NOWHERE
+            elif i != j:
                 low, high = interval(known[:, i] - known[:, j], float(values[i] - values[j]), pieces=listeners)
                 wins[a][b] = (float(expit(low)), float(expit(high)))
     ranks = dict.fromkeys(systems, (0, 0))
     best = dict.fromkeys(systems, math.nan)
-    if len(known):
+    if len(known) and len(linked) == 1:
         order = (-known).argsort(axis=1).argsort(axis=1) + 1
         bounds = np.quantile(order, [0.025, 0.975], axis=0, method="inverted_cdf").astype(int)
         ranks = {s: (int(bounds[0, i]), int(bounds[1, i])) for i, s in enumerate(systems)}

@@ -95,7 +95,7 @@ def _pair_score_test(problem: Problem, p: Floats, gradient: Floats, listeners: N
     systems = len(problem.comparisons.systems)
     low, high = np.sort(problem.comparisons.cells, axis=1).T
     pairs, pair = np.unique(low * systems + high, return_inverse=True)
-    extra_df = len(pairs) - (systems - 1)
+    extra_df = len(pairs) - problem.strengths
     if extra_df < 1:
         return math.nan
     sign = np.where(problem.comparisons.cells[:, 0] == low, 1.0, -1.0)
@@ -154,7 +154,7 @@ def interaction(
     z = np.array([known[name] for name in names])
     z -= z.mean()
     design, counts, owner = _by_listener(problem, codes, z)
-    inner = len(problem.basis) - 1
+    inner = problem.strengths
     finite = not problem.penalised and np.ptp(z) > 0
     beta = np.full(design.shape[1] + (problem.ties is not None), np.nan)
     if finite:
@@ -188,6 +188,6 @@ def _by_listener(problem: Problem, codes: NDArray[np.intp], z: Floats) -> tuple[
     rows, row = np.unique(codes * cells + problem.comparisons.cell, return_inverse=True)
     owner, cell = np.divmod(rows, cells)
     counts = np.bincount(row * 3 + problem.comparisons.outcome, minlength=3 * len(rows)).reshape(-1, 3)
-    inner = len(problem.basis) - 1
+    inner = problem.strengths
     design = problem.design[cell]
     return np.hstack([design, design[:, :inner] * z[owner, None]]), counts.astype(np.float64), owner

@@ -1,5 +1,8 @@
 """Covariance of estimates whose observations come in clusters: listeners, items, or both.
 
+Listeners have tastes, and some of a system's clips are good, whoever listens. Both are samples: errors that know only
+listeners are too small for a statement about other clips (tests/benchmarks/simulate_coverage.py).
+
 Source: Liang and Zeger (1986), Longitudinal data analysis using generalized linear models, Biometrika 73; two ways:
 Cameron, Gelbach and Miller (2011), Robust inference with multiway clustering, J. Bus. Econ. Stat. 29, eq. 2.7.
 """
@@ -9,22 +12,69 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from studies.analysis.comparisons import coded
+from studies.analysis.tables import checked
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 Floats = NDArray[np.float64]
+Cluster = Literal["listener", "item"] | tuple[Literal["listener"], Literal["item"]] | None
+BOTH: Cluster = ("listener", "item")
 FEW = 15  # clusters below which the interval deserves a remark
+FEWEST_ITEMS = 6  # as a sample of all items; fewer are taken as they are
+UNSUBTRACTED = (
+    "what listeners and items vary is added up without what they share (the difference is no covariance here), so "
+    "intervals err on the wide side"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Covariance:
-    """``matrix`` (width, width); ``df``: degrees of freedom of Student's t for intervals (inf: normal)."""
+    """``matrix`` (width, width); ``df``: degrees of freedom of Student's t for intervals (inf: normal).
+
+    ``influence`` (clusters of the first way, width): what each cluster adds to the estimates, with sum 0; None for
+    observations taken for independent.
+    """
 
     matrix: Floats
     df: float
     clusters: tuple[int, ...]  # of each way
     notes: tuple[str, ...] = ()
+    influence: Floats | None = None
+
+
+def clusters_of(table: pd.DataFrame) -> Cluster:
+    """Listeners and items, or listeners alone where so few items cannot stand for others."""
+    return BOTH if "item" in table.columns and table["item"].nunique() >= FEWEST_ITEMS else "listener"
+
+
+def chosen_clusters(table: pd.DataFrame, cluster: Cluster | Literal["auto"]) -> tuple[Cluster, tuple[str, ...]]:
+    """The clusters, and the notes that a reader needs; "auto" stands for ``clusters_of``."""
+    if cluster != "auto":
+        return cluster, ()
+    chosen = clusters_of(table)
+    if chosen == BOTH or "item" not in table.columns:
+        return chosen, ()
+    items = table["item"].nunique()
+    return chosen, (f"with {items} item{'s' * (items > 1)}, intervals hold for these items and not for others",)
+
+
+def cluster_codes(table: pd.DataFrame, cluster: Cluster) -> list[NDArray[np.intp]] | None:
+    """For ``sandwich``: the cluster of every row, in each way and, of two ways, in their combination."""
+    if cluster is None:
+        return None
+    names = (cluster,) if isinstance(cluster, str) else tuple(cluster)
+    if not set(names) <= {"listener", "item"} or len(set(names)) != len(names) or not names:
+        raise ValueError(f"cluster must be listener, item, both or None, got {cluster!r}")
+    checked(table, names)
+    codes = [coded(table[name])[0] for name in names]
+    return [*codes, crossed(*codes)] if len(codes) == 2 else codes
 
 
 def cluster_sums(codes: NDArray[np.intp], scores: Floats) -> Floats:
@@ -51,27 +101,41 @@ def sandwich(bread: Floats, sums: Sequence[Floats]) -> Covariance:
         note = "there is only one cluster (listener or item), so nothing can be said about others"
         return Covariance(np.full_like(bread, np.nan), math.nan, clusters, (note,))
     meat = sum(_meat(s) for s in ways)
+    notes: list[str] = []
     if len(sums) == 3:
         both = meat - _meat(sums[2])
         eigenvalues = np.linalg.eigvalsh(both)
         if eigenvalues[0] >= -1e-12 * max(1e-300, eigenvalues[-1]):
-            meat = both  # else not a covariance: without the subtraction it errs on the safe side
-    notes: tuple[str, ...] = ()
+            meat = both
+        else:
+            notes.append(UNSUBTRACTED)
     if fewest < FEW:
-        notes = (f"only {fewest} clusters: read intervals and p-values with care",)
-    return Covariance(bread @ meat @ bread, fewest - 1, clusters, notes)
+        what = "clusters" if len(ways) == 1 else "listeners" if clusters[0] == fewest else "items"
+        notes.append(f"only {fewest} {what}: read intervals and p-values with care")
+    return Covariance(bread @ meat @ bread, fewest - 1, clusters, tuple(notes), sums[0] @ bread)
 
 
-def not_below(bread: Floats, found: Covariance) -> Covariance:
-    """``bread``, times the mean design effect that ``found`` shows, if above 1.
+def not_below(bread: Floats, found: Covariance, penalised: NDArray[np.bool_]) -> Covariance:
+    """``found``, but for what the penalised parameters vary by themselves: there ``bread``, times the mean design
+    effect that ``found`` shows, if above 1.
 
-    For penalised fits: where one side won everything the scores are almost 0, and a sandwich of them says that the
-    prior's answer is certain.
+    Where one side won everything the scores are almost 0, and a sandwich of them says that the prior's answer is
+    certain. ``penalised`` (width,); the other parameters keep their covariance.
     """
-    if not len(bread) or not np.isfinite(found.matrix).all():
+    if not penalised.any() or not np.isfinite(found.matrix).all():
         return found
-    effect = float(np.trace(np.linalg.solve(bread, found.matrix))) / len(bread)
-    return replace(found, matrix=bread * max(1.0, effect))
+    mine, rest = np.flatnonzero(penalised), np.flatnonzero(~penalised)
+    own, kept = bread[np.ix_(mine, mine)], found.matrix[np.ix_(rest, rest)]
+    effect = float(np.trace(np.linalg.solve(own, found.matrix[np.ix_(mine, mine)]))) / len(mine)
+    through = np.linalg.solve(bread[np.ix_(rest, rest)], bread[np.ix_(rest, mine)]).T  # how they follow the others
+    matrix = np.empty_like(bread)
+    matrix[np.ix_(rest, rest)] = kept
+    matrix[np.ix_(mine, rest)] = through @ kept
+    matrix[np.ix_(rest, mine)] = (through @ kept).T
+    matrix[np.ix_(mine, mine)] = through @ kept @ through.T + max(1.0, effect) * (
+        own - through @ bread[np.ix_(rest, mine)]
+    )
+    return replace(found, matrix=matrix)
 
 
 def _meat(sums: Floats) -> Floats:
@@ -93,6 +157,11 @@ def t_test(value: Floats, error: Floats, df: float) -> Floats:
         return np.where(error > 0, 2 * stdtr(df, -np.abs(value / error)), np.nan)
 
 
+def denominator(df: float, width: int) -> float:
+    """Degrees of freedom of the denominator of ``wald_test``'s F; inf for its chi squared, NaN where it has none."""
+    return df - width + 1 if width and df >= width else math.nan
+
+
 def wald_test(value: Floats, matrix: Floats, df: float) -> tuple[float, int, float]:
     """(F, numerator df, p) of "all values are 0", Hotelling's T squared with ``df`` = clusters - 1.
 
@@ -107,4 +176,4 @@ def wald_test(value: Floats, matrix: Floats, df: float) -> tuple[float, int, flo
     if math.isinf(df):
         return (statistic / width, width, float(chi2.sf(statistic, width)))
     scaled = statistic * (df - width + 1) / (df * width)
-    return (scaled, width, float(f.sf(scaled, width, df - width + 1)))
+    return (scaled, width, float(f.sf(scaled, width, denominator(df, width))))

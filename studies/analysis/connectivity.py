@@ -40,10 +40,12 @@ def is_finite(design: Floats, counts: Floats, ties: bool) -> bool:
     of maximum likelihood estimates in logistic regression models, Biometrika 71.
     """
     width = design.shape[1]
-    if width and np.linalg.matrix_rank(design) < width:
+    if not width:
+        return not ties or bool(counts[:, [0, 2]].any())
+    if np.linalg.matrix_rank(design) < width:
         return False
     contested = (counts[:, 0] > 0) & (counts[:, 2] > 0)
-    if np.linalg.matrix_rank(design[contested]) == width if contested.any() else width == 0:
+    if contested.any() and np.linalg.matrix_rank(design[contested]) == width:
         return True
     return not _escapes(design, counts, ties)
 

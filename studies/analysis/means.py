@@ -7,31 +7,44 @@ are good). Both are samples; errors that know only one of them are too small for
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.statistics.bootstrap import interval, resample_weights
-from studies.analysis.bradley_terry import Cluster, cluster_codes
-from studies.analysis.clustering import Covariance, cluster_sums, sandwich, t_margin, wald_test
+from studies.analysis.clustering import (
+    BOTH,
+    Cluster,
+    Covariance,
+    chosen_clusters,
+    cluster_codes,
+    cluster_sums,
+    clusters_of,
+    sandwich,
+    t_margin,
+    wald_test,
+)
 from studies.analysis.comparisons import coded, coded_pair
-from studies.analysis.connectivity import components
-from studies.analysis.strengths import Contrast, Effect, contrasts, effect, zero_sum_basis
+from studies.analysis.connectivity import components, disconnected_message
+from studies.analysis.strengths import Contrast, Effect, contrasts, effect, linked_basis, zero_sum_basis
 from studies.analysis.tables import checked, checked_numbers, checked_pairs, checked_ratings
 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["BOTH", "Means", "clusters_of", "preference_means", "rating_means"]
+
 Floats = NDArray[np.float64]
-BOTH: Cluster = ("listener", "item")
-FEWEST_ITEMS = 6  # as a sample of all items; fewer are taken as they are
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Means:
-    """Means (ratings), or scores with mean 0 whose differences are mean preferences (graded pairs), by system."""
+    """Means (ratings), or scores whose differences are mean preferences (graded pairs), by system.
+
+    Scores have mean 0 in each group of systems that comparisons link; between groups differences are NaN.
+    """
 
     systems: tuple[Any, ...]
     means: dict[Any, float]
@@ -46,35 +59,33 @@ class Means:
     df: float
     notes: tuple[str, ...]
     covariance: Floats  # (systems, systems)
-
-
-def clusters_of(table: pd.DataFrame) -> Cluster:
-    """Listeners and items, or listeners alone where so few items cannot stand for others."""
-    return BOTH if "item" in table.columns and table["item"].nunique() >= FEWEST_ITEMS else "listener"
+    linked: tuple[tuple[Any, ...], ...]  # groups of systems that answers link; between them nothing is known
+    influence: Floats | None  # (listeners, systems): what each adds to the means
 
 
 def rating_means(
-    table: pd.DataFrame, *, scale: tuple[float, float] | None = None, cluster: Cluster | str = "auto"
+    table: pd.DataFrame, *, scale: tuple[float, float] | None = None, cluster: Cluster | Literal["auto"] = "auto"
 ) -> Means:
     """Mean rating of every system of a table ``listener item system rating``, and of their differences.
 
-    ``cluster``: as ``bradley_terry.fit``; "auto": listeners and items if there are several.
+    ``cluster``: as ``bradley_terry.fit``.
     """
     checked_ratings(table, scale)
-    chosen = clusters_of(table) if cluster == "auto" else cluster
+    chosen, notes = chosen_clusters(table, cluster)
     codes, names = coded(table["system"])
     systems = tuple(sorted(names, key=str))
     design = np.eye(len(systems))[np.array([systems.index(n) for n in names])[codes]]
     beta, covariance = least_squares(design, table["rating"].to_numpy(np.float64), table, chosen)
-    n, items = design.sum(axis=0), table["item"].nunique()
-    notes: tuple[str, ...] = ()
-    if cluster == "auto" and chosen != BOTH:
-        notes = (f"with {items} item{'s' * (items > 1)}, intervals hold for these items and not for others",)
-    return _means(systems, beta, covariance, n[:, None] + n, None, len(table), chosen, notes)
+    n, whole = design.sum(axis=0), [list(range(len(systems)))]
+    return _means(systems, beta, covariance, n[:, None] + n, None, len(table), chosen, notes, whole)
 
 
 def preference_means(
-    table: pd.DataFrame, *, scale: tuple[float, float], cluster: Cluster | str = "listener", side: bool = True
+    table: pd.DataFrame,
+    *,
+    scale: tuple[float, float],
+    cluster: Cluster | Literal["auto"] = "listener",
+    side: bool = True,
 ) -> Means:
     """Mean graded preference between every two systems of a table ``left right rating listener item``.
 
@@ -82,24 +93,29 @@ def preference_means(
     the scale less the rating, explained as score of the left - score of the right + side, by least squares.
     """
     preference = left_preference(table, scale)
-    chosen = clusters_of(table) if cluster == "auto" else cluster
+    chosen, notes = chosen_clusters(table, cluster)
     systems, left, right = coded_pair(table)
-    inner, rows = len(systems) - 1, np.arange(len(left))
+    rows, together = np.arange(len(left)), np.zeros((len(systems),) * 2)
+    np.add.at(together, (left, right), 1)
+    together += together.T
+    linked = components(together, strong=False)
+    if len(linked) > 1:
+        notes = (str(disconnected_message(systems, together)), *notes)
     incidence = np.zeros((len(left), len(systems)))
     incidence[rows, left], incidence[rows, right] = 1, -1
-    basis = zero_sum_basis(len(systems))
+    basis = linked_basis(linked)
+    inner = basis.shape[1]
     shown = set(zip(left.tolist(), right.tolist(), strict=True))
     sided = side and any((b, a) in shown for a, b in shown)
     design = np.hstack([incidence @ basis, np.ones((len(left), 1))]) if sided else incidence @ basis
     beta, covariance = least_squares(design, preference, table, chosen)
-    together = np.zeros((len(systems),) * 2)
-    np.add.at(together, (left, right), 1)
-    inside = covariance.matrix[:inner, :inner]
-    outer = Covariance(basis @ inside @ basis.T, covariance.df, covariance.clusters, covariance.notes)
+    outer = replace(
+        covariance,
+        matrix=basis @ covariance.matrix[:inner, :inner] @ basis.T,
+        influence=None if covariance.influence is None else covariance.influence[:, :inner] @ basis.T,
+    )
     found = effect(float(beta[-1]), float(covariance.matrix[-1, -1]), covariance.df) if sided else None
-    linked = components(together + together.T, strong=False)
-    notes = () if len(linked) == 1 else ("no comparison links some systems: their difference is unknown",)
-    return _means(systems, basis @ beta[:inner], outer, together + together.T, found, len(table), chosen, notes, linked)
+    return _means(systems, basis @ beta[:inner], outer, together, found, len(table), chosen, notes, linked)
 
 
 def left_preference(table: pd.DataFrame, scale: tuple[float, float]) -> Floats:
@@ -111,8 +127,8 @@ def left_preference(table: pd.DataFrame, scale: tuple[float, float]) -> Floats:
 
 
 def least_squares(design: Floats, y: Floats, table: pd.DataFrame, cluster: Any) -> tuple[Floats, Covariance]:
-    """Coefficients and their clustered covariance (model-based for ``cluster=None``)."""
-    bread: Floats = np.asarray(np.linalg.pinv(design.T @ design, hermitian=True), np.float64)
+    """Coefficients and their clustered covariance (model-based for ``cluster=None``); the columns are independent."""
+    bread: Floats = np.asarray(np.linalg.inv(design.T @ design), np.float64)
     beta = bread @ (design.T @ y)
     residual = y - design @ beta
     codes = cluster_codes(table, cluster)
@@ -132,13 +148,13 @@ def _means(
     n: int,
     cluster: Any,
     notes: tuple[str, ...],
-    linked: list[list[int]] | None = None,
+    linked: list[list[int]],
 ) -> Means:
     errors, margin = np.sqrt(np.maximum(np.diag(covariance.matrix), 0)), t_margin(covariance.df)
     rows = list(zip(systems, values.tolist(), errors.tolist(), strict=True))
     basis = zero_sum_basis(len(systems))
     equal = wald_test(basis.T @ values, basis.T @ covariance.matrix @ basis, covariance.df)
-    if linked and len(linked) > 1:
+    if len(linked) > 1:
         equal = (math.nan, equal[1], math.nan)
     return Means(
         systems,
@@ -154,6 +170,8 @@ def _means(
         covariance.df,
         (*notes, *covariance.notes),
         covariance.matrix,
+        tuple(tuple(systems[i] for i in group) for group in linked),
+        covariance.influence,
     )
 
 

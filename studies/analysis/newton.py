@@ -18,12 +18,13 @@ ITERATIONS = 60
 
 
 def maximise(
-    evaluate: Evaluate, start: Floats, *, precision: float = 0.0, tolerance: float = 1e-12
+    evaluate: Evaluate, start: Floats, *, precision: Floats | float = 0.0, tolerance: float = 1e-12
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """The maxima ``(problems, width)`` and whether each was found (not: diverged, singular or out of iterations).
 
-    ``precision``: of a normal prior with mean 0 on each parameter (0: maximum likelihood). ``tolerance``: the squared
-    distance to the maximum, in standard errors, at which one more step is the last; the error is then its square.
+    ``precision`` (width,): of a normal prior with mean 0 on each parameter (0: maximum likelihood). ``tolerance``: the
+    squared distance to the maximum, in standard errors, at which one more step is the last; the error is then its
+    square.
     """
     beta = start.copy()
     done = np.zeros(len(beta), np.bool_)
@@ -53,11 +54,11 @@ def maximise(
 
 
 def _penalised(
-    evaluate: Evaluate, beta: Floats, which: NDArray[np.intp], precision: float
+    evaluate: Evaluate, beta: Floats, which: NDArray[np.intp], precision: Floats | float
 ) -> tuple[Floats, Floats, Floats]:
     value, gradient, information = evaluate(beta, which)
-    if precision:
-        value = value - precision / 2 * (beta * beta).sum(axis=1)
+    if np.any(precision):
+        value = value - (precision / 2 * beta * beta).sum(axis=1)
         gradient = gradient - precision * beta
         information = information + precision * np.eye(beta.shape[1])
     return value, gradient, information

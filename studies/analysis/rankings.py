@@ -11,16 +11,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.analysis.clustering import Covariance, cluster_sums, not_below, sandwich
+from studies.analysis.clustering import (
+    Cluster,
+    Covariance,
+    chosen_clusters,
+    cluster_codes,
+    cluster_sums,
+    not_below,
+    sandwich,
+)
 from studies.analysis.comparisons import coded
 from studies.analysis.connectivity import components, disconnected_message
 from studies.analysis.newton import Evaluate, maximise
-from studies.analysis.strengths import Strengths, described, zero_sum_basis
+from studies.analysis.strengths import Strengths, described, linked_basis
 from studies.analysis.tables import TableError, checked_rankings
 
 if TYPE_CHECKING:
@@ -38,10 +46,11 @@ class PlackettLuce(Strengths):
     log_likelihood: float
     n: int  # rankings
     clusters: tuple[int, ...]
-    cluster: str | None
+    cluster: Cluster
     df: float
-    penalised: bool
+    penalised: bool  # the rankings leave some difference undetermined, and ``notes`` say which
     notes: tuple[str, ...]
+    influence: Floats | None  # (listeners, systems): what each adds to the strengths (mean 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,41 +61,57 @@ class Choices:
     left: NDArray[np.bool_]
     taken: NDArray[np.intp]
     ranking: NDArray[np.intp]
-    listener: NDArray[np.intp]  # of each ranking
+    rankings: pd.DataFrame  # listener and item of each ranking
 
 
-def fit(table: pd.DataFrame, *, cluster: str | None = "listener", reference: Any = None) -> PlackettLuce:
+def fit(table: pd.DataFrame, *, cluster: Cluster | Literal["auto"] = "listener", reference: Any = None) -> PlackettLuce:
     """Fit the strengths of all systems of a table ``listener item system rank`` (1 = best).
 
-    ``cluster``: "listener", or None for model-based errors (every ranking independent). Where rankings do not determine
+    ``cluster``: as ``bradley_terry.fit``; None takes every ranking for independent. Where rankings do not determine
     finite strengths (Hunter 2004, MM algorithms for generalized Bradley-Terry models, Ann. Statist. 32, assumption 2)
-    the fit is penalised and ``notes`` say so.
+    these are penalised and ``notes`` say so.
     """
-    if cluster not in ("listener", None):
-        raise ValueError(f"cluster must be listener or None, got {cluster!r}")
     choices = collect(table)
+    chosen, few = chosen_clusters(choices.rankings, cluster)
+    codes = cluster_codes(choices.rankings, chosen)
     links = before(choices)
-    message = disconnected_message(choices.systems, links)
-    precision = PRIOR_SD**-2 if message else 0.0
-    basis = zero_sum_basis(len(choices.systems))
+    linked = components(links, strong=False)
+    basis = linked_basis(linked)
+    lost, notes = _undetermined(choices.systems, links, linked)
+    penalised = (lost @ (basis != 0)).astype(np.bool_)
     start = np.zeros((1, basis.shape[1]))
-    beta, found = maximise(likelihood(choices, basis), start, precision=precision)
+    beta, found = maximise(likelihood(choices, basis), start, precision=PRIOR_SD**-2 * penalised)
     values = beta[0] if found[0] else np.full(basis.shape[1], np.nan)
-    value, covariance = _covariance(choices, basis, values, precision, cluster)
-    notes = [f"{message}; the fit is penalised (normal prior, standard deviation {PRIOR_SD:g})"] if message else []
+    value, covariance = _covariance(choices, basis, values, penalised, codes)
     return PlackettLuce(
         **described(
             choices.systems, values, covariance.matrix, covariance.df, links + links.T,
-            linked=components(links, strong=False), reference=reference,
+            linked=linked, reference=reference,
         ),
         log_likelihood=value,
-        n=len(choices.listener),
+        n=len(choices.rankings),
         clusters=covariance.clusters,
-        cluster=cluster,
+        cluster=chosen,
         df=covariance.df,
-        penalised=bool(message),
-        notes=(*notes, *covariance.notes),
+        penalised=bool(notes),
+        notes=(*notes, *few, *covariance.notes),
+        influence=None if covariance.influence is None else covariance.influence @ basis.T,
     )  # fmt: skip
+
+
+def _undetermined(
+    systems: tuple[Any, ...], links: Floats, linked: list[list[int]]
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """(systems,) whose strengths have no finite maximum, and notes on them."""
+    lost = np.zeros(len(systems), np.bool_)
+    notes = [str(disconnected_message(systems, links))] if len(linked) > 1 else []
+    for group in linked:
+        names = [systems[i] for i in group]
+        if message := disconnected_message(names, links[np.ix_(group, group)]):
+            lost[group] = True
+            whose = "the fit is" if len(linked) == 1 else f"the strengths of {', '.join(map(str, names))} are"
+            notes.append(f"{message}; {whose} penalised (normal prior, standard deviation {PRIOR_SD:g})")
+    return lost, notes
 
 
 def collect(table: pd.DataFrame) -> Choices:
@@ -105,8 +130,8 @@ def collect(table: pd.DataFrame) -> Choices:
     choice = left.sum(axis=1) > 1
     if not choice.any():
         raise TableError("column 'system': every listener's item holds a single system, so nothing was ranked")
-    listener = coded(ordered["listener"])[0][np.unique(ranking, return_index=True)[1]]
-    return Choices(systems, left[choice], system[choice], ranking[choice], listener)
+    ranked = ordered[["listener", "item"]].iloc[np.unique(ranking, return_index=True)[1]]
+    return Choices(systems, left[choice], system[choice], ranking[choice], ranked)
 
 
 def before(choices: Choices) -> Floats:
@@ -145,8 +170,14 @@ def _chances(left: NDArray[np.bool_], taken: NDArray[np.intp], strengths: Floats
 
 
 def _covariance(
-    choices: Choices, basis: Floats, beta: Floats, precision: float, cluster: str | None
+    choices: Choices,
+    basis: Floats,
+    beta: Floats,
+    penalised: NDArray[np.bool_],
+    codes: list[NDArray[np.intp]] | None,
 ) -> tuple[float, Covariance]:
+    """(log-likelihood, covariance of the parameters)."""
+    precision = PRIOR_SD**-2 * penalised
     width = len(beta)
     if np.isnan(beta).any():
         return math.nan, Covariance(np.full((width, width), np.nan), math.nan, ())
@@ -154,9 +185,9 @@ def _covariance(
     information = basis.T @ (np.diag(p.sum(axis=0)) - p.T @ p) @ basis + precision * np.eye(width)
     bread: Floats = np.asarray(np.linalg.pinv(information, hermitian=True), np.float64)
     value = float(log_p.sum())
-    if cluster is None:
+    if codes is None:
         return value, Covariance(bread, math.inf, ())
     rows = (np.eye(len(basis))[choices.taken] - p) @ basis
-    sums = cluster_sums(choices.listener[choices.ranking], rows)
-    covariance = sandwich(bread, [sums - precision * beta / len(sums)])
-    return value, not_below(bread, covariance) if precision else covariance
+    sums = [cluster_sums(code[choices.ranking], rows) for code in codes]
+    covariance = sandwich(bread, [s - precision * beta / len(s) for s in sums])
+    return value, not_below(bread, covariance, penalised)

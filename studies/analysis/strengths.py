@@ -66,6 +66,7 @@ class Strengths:
     contrasts: tuple[Contrast, ...]
     all_equal: tuple[float, int, float]  # F, degrees of freedom, p of "all strengths are equal"
     covariance: Floats  # (systems, systems) of the strengths
+    linked: tuple[tuple[Any, ...], ...]  # groups of systems that answers link; between them nothing is known
 
 
 def zero_sum_basis(systems: int) -> Floats:
@@ -74,6 +75,18 @@ def zero_sum_basis(systems: int) -> Floats:
     for j in range(systems - 1):
         basis[: j + 1, j], basis[j + 1, j] = 1, -(j + 1)
         basis[:, j] /= math.sqrt((j + 1) * (j + 2))
+    return basis
+
+
+def linked_basis(linked: Sequence[Sequence[int]]) -> Floats:
+    """(systems, systems - groups) orthonormal columns: the ``zero_sum_basis`` of each group, group after group."""
+    systems = sum(map(len, linked))
+    basis = np.zeros((systems, systems - len(linked)))
+    column = 0
+    for group in linked:
+        inside = zero_sum_basis(len(group))
+        basis[group, column : column + inside.shape[1]] = inside
+        column += inside.shape[1]
     return basis
 
 
@@ -87,12 +100,12 @@ def described(
     linked: Sequence[Sequence[int]],
     reference: Any = None,
 ) -> dict[str, Any]:
-    """The fields of ``Strengths`` from estimates and covariance in ``zero_sum_basis``.
+    """The fields of ``Strengths`` from estimates and covariance in ``linked_basis``.
 
     ``together`` (systems, systems): how often two systems were judged together. ``linked``: groups of systems that
     answers link. TableError if the reference is none of the systems.
     """
-    basis = zero_sum_basis(len(systems))
+    basis = linked_basis(linked)
     free, free_covariance = basis @ values, basis @ covariance @ basis.T
     gauge = _gauge(systems, linked, reference)
     strengths, matrix = gauge @ free, gauge @ free_covariance @ gauge.T
@@ -114,8 +127,9 @@ def described(
         "win_probabilities": wins,
         "win_intervals": intervals,
         "contrasts": found,
-        "all_equal": equal if len(linked) == 1 else (math.nan, len(values), math.nan),
+        "all_equal": equal if len(linked) == 1 else (math.nan, len(systems) - 1, math.nan),
         "covariance": matrix,
+        "linked": tuple(tuple(systems[i] for i in group) for group in linked),
     }
 
 

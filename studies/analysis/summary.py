@@ -5,12 +5,13 @@
     to_plain(study)                       # dictionaries, lists, numbers and strings, for evalkit.results.to_json
 
 Each question gets a headline (``estimates``, ``contrasts``, ``overall``: the model that suits the design, clustered by
-listener), the published tests beside it, what they assume and whether the conclusion changes, with and without the
-listeners that screening excludes.
+listener and, where there are several, by item), the published tests beside it, what they assume and whether the
+conclusion changes, with and without the listeners that screening excludes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +22,7 @@ import numpy as np
 from studies.analysis import bradley_terry, descriptive, means, published, rankings
 from studies.analysis.bradley_terry_bootstrap import Bootstrap, bootstrap, influence
 from studies.analysis.bradley_terry_checks import circular_triads, goodness_of_fit, interaction
+from studies.analysis.clustering import BOTH, Cluster, denominator
 from studies.analysis.groups import compare_groups
 from studies.analysis.plain import to_plain
 from studies.analysis.power import Reached, reached
@@ -43,6 +45,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
 }
 __all__ = ["Findings", "Plan", "Question", "StudyFindings", "analyse", "to_plain"]
 
+THESE_ITEMS = "clustered by listener: for these items only"
 MOST_INFLUENTIAL = 5
 MOST_GROUPS = 6  # different values of a listener's property up to which they are groups
 
@@ -92,6 +95,7 @@ class Findings:
     estimates: tuple[Estimate, ...]
     contrasts: tuple[Contrast, ...]
     overall: tuple[float, int, float]  # F, df, p of "all systems alike"
+    overall_df: float  # of the denominator of F: F(df, overall_df)
     win_probabilities: dict[Any, dict[Any, float]]
     win_intervals: dict[Any, dict[Any, tuple[float, float]]]
     descriptive: dict[str, Any]
@@ -188,14 +192,15 @@ def _findings(
     elif plan.design == "paired" and question.kind == "likert":
         look = _graded
     parts = look(plan, question, table, resamples, seed)
-    contrasts, overall = parts["contrasts"], parts["overall"]
+    fit, contrasts, overall = parts.pop("fit"), parts["contrasts"], parts["overall"]
     tests: tuple[Published, ...] = parts["published"]
     n = table["listener"].nunique()
     wanted = plan.difference.get(question.name) if isinstance(plan.difference, Mapping) else plan.difference
-    base = {
+    base: dict[str, Any] = {
         "question": question.name,
         "kind": question.kind,
         "counts": descriptive.counts(table),
+        "overall_df": math.nan if math.isnan(overall[2]) else denominator(fit.df, overall[1]),
         "win_probabilities": {},
         "win_intervals": {},
         "side": None,
@@ -214,7 +219,7 @@ def _estimates(
 
 
 def _pairs(plan: Plan, question: Question, table: pd.DataFrame, resamples: int, seed: int) -> dict[str, Any]:
-    fit = bradley_terry.fit(table, reference=plan.reference)
+    fit = bradley_terry.fit(table, cluster="auto", reference=plan.reference)
     wins = descriptive.wins(table)
     drawn = bootstrap(table, resamples=resamples, seed=seed)
     others: dict[str, Any] = {
@@ -230,14 +235,14 @@ def _pairs(plan: Plan, question: Question, table: pd.DataFrame, resamples: int, 
     notes = list(fit.notes)
     if drawn.failed:
         notes.append(f"{drawn.failed} of {resamples} resamples of listeners do not determine finite strengths")
-    if means.clusters_of(table) == means.BOTH:
-        others["clustered by listener and item"] = bradley_terry.fit(
-            table, cluster=("listener", "item"), reference=plan.reference
-        ).contrasts
+    if fit.cluster == BOTH:
+        others[THESE_ITEMS] = bradley_terry.fit(table, reference=plan.reference).contrasts
+    ties = " with Davidson's ties" if fit.tie else ""
     return {
-        "model": "Bradley-Terry" + (" with Davidson's ties" if fit.tie else "") + ", clustered by listener",
+        "model": f"Bradley-Terry{ties}, {_clustered(fit.cluster)}",
         "unit": "log-strength",
         "estimates": _estimates(fit.systems, fit, fit.strengths, {s: w.n for s, w in wins.items()}),
+        "fit": fit,
         "contrasts": fit.contrasts,
         "overall": fit.all_equal,
         "win_probabilities": fit.win_probabilities,
@@ -261,21 +266,22 @@ def _pairs(plan: Plan, question: Question, table: pd.DataFrame, resamples: int, 
 
 def _graded(plan: Plan, question: Question, table: pd.DataFrame, resamples: int, seed: int) -> dict[str, Any]:
     scale = (1, question.points or 5)
-    fit = means.preference_means(table, scale=scale)
+    fit = means.preference_means(table, scale=scale, cluster="auto")
     decided = descriptive.outcomes(table, scale)
     wins = descriptive.wins(decided)
     others: dict[str, Any] = {
         "Wilcoxon by listener": published.by_listener("likert", table, scale=scale),
-        "Bradley-Terry of the side preferred": bradley_terry.fit(decided, reference=plan.reference).contrasts,
+        "Bradley-Terry of the side preferred": bradley_terry.fit(
+            decided, cluster="auto", reference=plan.reference
+        ).contrasts,
     }
-    if means.clusters_of(table) == means.BOTH:
-        others["clustered by listener and item"] = means.preference_means(
-            table, scale=scale, cluster=means.BOTH
-        ).contrasts
+    if fit.cluster == BOTH:
+        others[THESE_ITEMS] = means.preference_means(table, scale=scale).contrasts
     return {
-        "model": "mean graded preference, clustered by listener",
+        "model": f"mean graded preference, {_clustered(fit.cluster)}",
         "unit": "points of the scale",
         "estimates": _estimates(fit.systems, fit, fit.means, {s: w.n for s, w in wins.items()}),
+        "fit": fit,
         "contrasts": fit.contrasts,
         "overall": fit.all_equal,
         "descriptive": {
@@ -294,12 +300,21 @@ def _graded(plan: Plan, question: Question, table: pd.DataFrame, resamples: int,
 
 
 def _ranks(plan: Plan, question: Question, table: pd.DataFrame, resamples: int, seed: int) -> dict[str, Any]:
-    fit = rankings.fit(table, reference=plan.reference)
+    fit = rankings.fit(table, cluster="auto", reference=plan.reference)
     blocks = friedman(table, value="rank")
+    others: dict[str, Any] = {
+        "Friedman by listener": blocks,
+        "Nemenyi": nemenyi(blocks),
+        "Wilcoxon by listener": published.by_listener("rank", table),
+        "permutation by listener": _permutation(table, "rank", seed),
+    }
+    if fit.cluster == BOTH:
+        others[THESE_ITEMS] = rankings.fit(table, reference=plan.reference).contrasts
     return {
-        "model": "Plackett-Luce, clustered by listener",
+        "model": f"Plackett-Luce, {_clustered(fit.cluster)}",
         "unit": "log-strength",
         "estimates": _estimates(fit.systems, fit, fit.strengths, table["system"].value_counts().to_dict()),
+        "fit": fit,
         "contrasts": fit.contrasts,
         "overall": fit.all_equal,
         "win_probabilities": fit.win_probabilities,
@@ -307,12 +322,7 @@ def _ranks(plan: Plan, question: Question, table: pd.DataFrame, resamples: int, 
         "descriptive": {"rank histogram": descriptive.rank_histogram(table)},
         "published": published.as_published("rank", table),
         "assumptions": published.assumptions("rank", table),
-        "others": {
-            "Friedman by listener": blocks,
-            "Nemenyi": nemenyi(blocks),
-            "Wilcoxon by listener": published.by_listener("rank", table),
-            "permutation by listener": _permutation(table, "rank", seed),
-        },
+        "others": others,
         "reliability": _reliability(table, "rank", resamples, seed),
         "notes": fit.notes,
         "by_group": (rankings.fit, "strengths"),
@@ -334,11 +344,11 @@ def _ratings(plan: Plan, question: Question, table: pd.DataFrame, resamples: int
         "GEE": gee(table, scale),
         "mixed": mixed(table, scale),
     }
-    clustered = " and ".join([fit.cluster] if isinstance(fit.cluster, str) else list(fit.cluster or ()))
     return {
-        "model": f"{'share of yes' if yes_no else 'mean rating'}, clustered by {clustered}",
+        "model": f"{'share of yes' if yes_no else 'mean rating'}, {_clustered(fit.cluster)}",
         "unit": "share" if yes_no else "points of the scale",
         "estimates": _estimates(fit.systems, fit, fit.means, table["system"].value_counts().to_dict()),
+        "fit": fit,
         "contrasts": fit.contrasts,
         "overall": fit.all_equal,
         "descriptive": {"ratings": descriptive.spreads(table, scale)},
@@ -349,6 +359,10 @@ def _ratings(plan: Plan, question: Question, table: pd.DataFrame, resamples: int
         "notes": fit.notes,
         "by_group": (partial(means.rating_means, scale=scale, cluster="listener"), "means"),
     }
+
+
+def _clustered(cluster: Cluster) -> str:
+    return f"clustered by {' and '.join([cluster] if isinstance(cluster, str) else list(cluster or ()))}"
 
 
 def _ranks_of(drawn: Bootstrap) -> dict[str, Any]:
