@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import yaml
 from click.testing import CliRunner
 
 from evalkit.errors import UserError
 from studies import session
+from studies.app.words import words_of
 from studies.cli import study as command
 from studies.erasure import erase, erase_by_id, erase_expired
 from studies.export import make_tables
@@ -106,6 +109,18 @@ def test_no_table_leads_from_a_completion_code_to_answers(open_one) -> None:
     one = open_one()
     code = one.complete(one.begin()).code
     assert code not in str([table.to_csv() for table in make_tables(one.opened, texts=True).values()])
+
+
+@pytest.mark.parametrize("template", ["chorales", "inpainting", "melodies", "paired", "ranking"])
+def test_ready_consent_texts_promise_what_happens(template: str) -> None:
+    """Leaving by the button removes answers, closing the window keeps them, the code at the end finds them again."""
+    text = files("studies").joinpath("templates", f"{template}.yaml").read_text(encoding="utf-8")
+    consent = yaml.safe_load(text.replace("$systems", "  a: b"))["text"]["consent"]
+    for language, words in ({"en": consent} if isinstance(consent, str) else consent).items():
+        said = " ".join(words.split())
+        assert words_of(language)["leave"] in said
+        assert {"en": "is kept, unless I have it removed", "de": "bleibt gespeichert, wenn"}[language] in said
+        assert {"en": "by naming the code", "de": "indem ich den Code nenne"}[language] in said
 
 
 # ---- who has finished ----------------------------------------------------------------------------------------------

@@ -403,7 +403,9 @@ def _finished(opened: OpenStudy, token: str, me: Participant) -> None:
     st.code(completion.code, language=None)
     if completion.url:
         st.link_button(words["completion_link"], completion.url, type="primary")
-    else:
+        st.markdown(words["remove_by_id"])
+    else:  # not the pseudonym, by which who shows this page to others would be known in published tables
+        st.markdown(words["remove_by_code"])
         st.markdown(words["thanks_close"])
 
 
