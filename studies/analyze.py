@@ -76,6 +76,7 @@ def collect(source: Path, database: str | None, simulated: bool, points: int | N
     """The answers that the command line names."""
     from studies.cli import opened_before
     from studies.collected import ANSWERS, from_csv, from_export, from_store
+    from studies.design import FILE
 
     if source.suffix.lower() == ".csv" and not source.is_dir():
         return from_csv(source, points=points)
@@ -85,7 +86,8 @@ def collect(source: Path, database: str | None, simulated: bool, points: int | N
         if simulated:
             raise UserError(f"{source}: an export says itself whether its listeners are simulated; omit --simulated")
         return from_export(source)
-    return from_store(opened_before(source, database), simulated=simulated)
+    file = source / FILE if source.is_dir() else source
+    return from_store(opened_before(source, database), simulated=simulated, file=file)
 
 
 def _beside(source: Path, simulated: bool) -> Path:
@@ -111,8 +113,12 @@ def _render(out: Path) -> None:
 
 def sentences(collected: Collected, findings: StudyFindings) -> Iterator[str]:
     """What the terminal shows."""
+    from studies.collected import NOTE
+
     if findings.simulated:
         yield "SIMULATED LISTENERS: nobody has listened"
+    if NOTE in collected.registration:
+        yield f"note: {collected.registration[NOTE]}"
     excluded = findings.screening.excluded if findings.screening else ()
     for name, looks in findings.questions.items():
         found = looks.screened

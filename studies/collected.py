@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalkit.configuration import read_text
 from evalkit.errors import UserError
 from studies.analysis.screening import Rules
 from studies.analysis.summary import Plan, Question
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from studies.opening import OpenStudy
 
+NOTE = "study_file_note"  # in a registration, where the study file is not what was registered
 ANSWERS = "answers_"  # begins the name of every table of answers in an export
 NAMES = ("listener", "item", "system", "left", "right")  # columns of names, though they may look like numbers
 FINISHED = ("comment", "finished")  # states of participants who have answered everything
@@ -44,8 +46,11 @@ class Collected:
     excerpts: dict[str, Any] | None = None  # ``measured``
 
 
-def from_store(opened: OpenStudy, *, simulated: bool = False) -> Collected:
-    """The answers in a study's database, of people or of simulated listeners; UserError if there are none."""
+def from_store(opened: OpenStudy, *, simulated: bool = False, file: Path | None = None) -> Collected:
+    """The answers in a study's database, of people or of simulated listeners; UserError if there are none.
+
+    What was registered counts, not what stands in the study file by now (``file``): a note tells where they differ.
+    """
     from studies.export import make_tables, registration
     from studies.measured import measured
 
@@ -54,7 +59,12 @@ def from_store(opened: OpenStudy, *, simulated: bool = False) -> Collected:
         others = len(make_tables(opened, simulated=not simulated)["trials"])
         rest = "; simulated listeners have answered: add --simulated" if others and not simulated else ""
         raise UserError(f"{opened.study.name}: no {'simulated listener' if simulated else 'person'} has answered{rest}")
-    registered = registration(opened) | {"study_file_unchanged": True}
+    registered = registration(opened)
+    if file is not None and _sha256(read_text(file)) != registered["study_file_sha256"]:
+        registered[NOTE] = (
+            f"{file.name} has changed since the study was last opened with it; the one that was registered counts, "
+            "which evalkit study export writes"
+        )
     collected = _collected(opened.study, tables, registered, "the study's database")
     return replace(collected, excerpts=measured(opened.study))
 
@@ -235,5 +245,10 @@ def _registration(folder: Path, study: Study) -> dict[str, Any]:
         raise UserError(f"{file}: no such file; evalkit study export writes it") from None
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{file}: cannot be read: {error}") from error
-    now = sha256((folder / FILE).read_bytes()).hexdigest()
-    return found | {"study_file_unchanged": now == found.get("study_file_sha256")}
+    unchanged = _sha256(read_text(folder / FILE)) == found.get("study_file_sha256")
+    note = f"the {FILE} beside the tables is not the registered one: what it declares was not declared before"
+    return found | {"study_file_unchanged": unchanged} | ({} if unchanged else {NOTE: note})
+
+
+def _sha256(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

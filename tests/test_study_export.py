@@ -12,8 +12,11 @@ import pytest
 
 from evalkit.errors import UserError
 from studies import session
+from studies.analysis.summary import analyse
+from studies.analyze import collect, sentences
 from studies.collected import from_export, from_store
 from studies.export import export, make_tables
+from studies.simulate import default_truth, simulate
 
 ATTACK = '=HYPERLINK("http://evil.example","Ada")'
 
@@ -143,6 +146,35 @@ def test_two_studies_do_not_share_a_folder(taken, open_one, tmp_path: Path) -> N
     with pytest.raises(UserError, match="holds the export of another study, fixture; name another folder"):
         export(other.opened, tmp_path / "export")
     assert names(tmp_path / "export") == before
+
+
+# ---- what was registered -------------------------------------------------------------------------------------------
+
+
+def test_an_analysis_tells_that_the_study_file_is_not_the_registered_one(taken, tmp_path: Path) -> None:
+    """And follows what was registered, in the database; in an export, whose file may be edited, what stands there."""
+    one, _ = taken(target={"participants": 2})
+    simulate(one.opened, default_truth(one.opened.study), listeners=4)
+    registered = one.opened.study.source
+    file = tmp_path / "study.yaml"
+
+    def said(folder: Path) -> list[str]:
+        collected = collect(folder, None, folder == tmp_path, None)
+        assert collected.plan.reference == (None if folder == tmp_path else "system-1")
+        shown = sentences(collected, analyse(collected.plan, collected.tables))
+        return [line for line in shown if line.startswith("note: ")]
+
+    file.write_text(registered)
+    assert said(tmp_path) == []
+    file.write_bytes(registered.replace("\n", "\r\n").encode())  # an editor's habit is no change
+    assert said(tmp_path) == []
+    file.write_text(f"{registered}analysis: {{reference: system-1}}\n")
+    (note,) = said(tmp_path)
+    assert note.startswith("note: study.yaml has changed since the study was last opened with it; the one that was")
+    export(one.opened, tmp_path / "export", simulated=True)
+    shutil.copy(file, tmp_path / "export")
+    (note,) = said(tmp_path / "export")
+    assert note.startswith("note: the study.yaml beside the tables is not the registered one")
 
 
 # ---- free text -----------------------------------------------------------------------------------------------------
