@@ -62,7 +62,7 @@ def balance(study: Study, items: list[str]) -> Iterator[str]:
 
 def power(study: Study) -> Iterator[str]:
     """Whether the target is likely to find the declared difference, or that ``SHARE`` prefer one system to another."""
-    from studies.power import planned_power
+    from studies.power import asked_of, planned_items, planned_power, spreads
 
     size = study.trials.per_participant
     listeners = -(-study.total_trials() // size)
@@ -73,13 +73,21 @@ def power(study: Study) -> Iterator[str]:
         yield f"{shown}: nothing can be said about other listeners"
         return
     question = _decisive(study)
-    difference = _difference(study, question)
-    reached = planned_power(study, question, difference, listeners, simulations=SIMULATIONS)
-    if reached.power < WANTED_POWER:
-        enough = f"about {reached.listeners_needed} would do" if reached.listeners_needed else "many more are needed"
+    asked, declared = asked_of(study, question), _declared(study, question)
+    try:
+        items = planned_items(study)
+        found = planned_power(study, items, asked, listeners, share=SHARE, difference=declared, simulations=SIMULATIONS)
+    except UserError:
+        return  # told by those who look at files and balance
+    except ValueError as error:
+        yield f"{FILE}: analysis.difference: {declared:g} cannot be found of {question.name!r}: {error}"
+        return
+    if found.power < WANTED_POWER:
+        what = f"a preference of {SHARE:.0%}" if declared is None else f"the declared difference of {declared:g}"
+        enough = f"about {found.listeners_needed} would do" if found.listeners_needed else "it takes more items"
         yield (
-            f"{shown} find a preference of {1 / (1 + math.exp(-difference)):.0%} with a power of {reached.power:.2f} "
-            f"only (assumed: tastes that differ a little); for {WANTED_POWER} {enough}"
+            f"{shown} find {what} with a power of {found.power:.2f} only; for {WANTED_POWER} {enough} (of "
+            f"{question.name!r}; assumed: {spreads()})"
         )
 
 
@@ -89,11 +97,7 @@ def _decisive(study: Study) -> Question:
     return min(study.questions, key=lambda question: order.index(question.kind))
 
 
-def _difference(study: Study, question: Question) -> float:
-    """The log-strength that is declared as worth finding; elsewhere, as other scales differ, that of ``SHARE``."""
+def _declared(study: Study, question: Question) -> float | None:
+    """The difference declared as the smallest worth finding, in the unit of the result."""
     declared = study.analysis.difference
-    if isinstance(declared, dict):
-        declared = declared.get(question.name)
-    if declared is None or question.kind not in ("choice", "rank"):
-        return math.log(SHARE / (1 - SHARE))
-    return declared
+    return declared.get(question.name) if isinstance(declared, dict) else declared

@@ -15,7 +15,6 @@ from evalkit.results import to_json
 from studies.analysis import bradley_terry, descriptive, published
 from studies.analysis.bradley_terry_checks import interaction
 from studies.analysis.groups import compare_groups
-from studies.analysis.power import reached, simulated_power, votes_needed
 from studies.analysis.regressions import gee, mixed, ordinal
 from studies.analysis.screening import Rules, screen
 from studies.analysis.simulation import (
@@ -25,7 +24,6 @@ from studies.analysis.simulation import (
     simulate_rankings,
     simulate_ratings,
 )
-from studies.analysis.strengths import Contrast
 from studies.analysis.summary import Plan, Question, analyse, to_plain
 
 STRENGTHS = {"a": 0.8, "b": 0.1, "c": -0.5}
@@ -93,46 +91,6 @@ def test_a_listener_may_have_two_reasons() -> None:
 def test_a_declared_rule_is_never_skipped(change, rules, sentence) -> None:
     with pytest.raises(ValueError, match=sentence):
         screen(change(trials()), rules)
-
-
-# --- power ---
-
-
-def test_votes_needed_for_one_pair() -> None:
-    shares = (0.55, 0.60, 0.65, 0.70, 0.75)
-    assert [votes_needed(p) for p in shares] == [783, 194, 85, 47, 29]
-    assert [votes_needed(p, comparisons=10) for p in shares] == [1329, 330, 145, 81, 51]
-    assert [votes_needed(p, votes_per_listener=10, icc=0.1) for p in shares] == [1487, 369, 162, 89, 55]
-    assert votes_needed(0.6, tie_rate=0.5) == pytest.approx(2 * votes_needed(0.6), abs=1)
-    assert votes_needed(0.4) == votes_needed(0.6)
-    with pytest.raises(ValueError, match="one half"):
-        votes_needed(0.5)
-
-
-def test_simulated_power_agrees_with_the_formula_without_tastes() -> None:
-    """194 independent votes for a share of 0.6 have power 0.8; so has the analysis, one vote per listener."""
-    found = simulated_power("choice", math.log(0.6 / 0.4), listeners=194, trials=1, taste=0.0, simulations=200)
-    assert found.ci95[0] - 0.02 <= 0.8 <= found.ci95[1] + 0.02
-    assert found.listeners_needed == pytest.approx(194, rel=0.1)
-
-
-@pytest.mark.parametrize("design", ["choice", "likert", "rank", "rating"])
-def test_power_is_the_level_without_a_difference_and_grows_with_it(design) -> None:
-    null = simulated_power(design, 0.0, listeners=20, trials=8, systems=3, simulations=40)
-    large = simulated_power(design, 2.0, listeners=20, trials=8, systems=3, simulations=12)
-    assert null.power <= 0.15
-    assert large.power > 0.9
-    assert large.listeners_needed < 20
-
-
-def test_reached_power_by_hand() -> None:
-    """With an error of 1/2.8016 of the difference and many listeners the power is 0.8."""
-    contrast = Contrast("a", "b", 0.1, 0.5 / 2.8016, (0, 0), 0, 0, 0, 1)
-    found = reached(contrast, 0.5, 5000)
-    assert found.power == pytest.approx(0.8, abs=2e-3)
-    assert found.listeners_needed == pytest.approx(5000, rel=0.01)
-    assert reached(contrast, 5.0, 10).power == pytest.approx(1)
-    assert math.isnan(reached(replace(contrast, standard_error=math.nan), 0.5, 10).power)
 
 
 # --- simulation ---

@@ -17,7 +17,6 @@ from reports.formatting import pvalue
 from reports.studies import read_studies
 from reports.study_figures import shown_pairs
 from reports.study_sections import answer, study_sections
-from studies import power
 from studies.analysis.summary import analyse
 from studies.analyze import analyze
 from studies.collected import blinded, from_csv, from_export, from_store, read_csv
@@ -343,7 +342,7 @@ def test_the_scale_of_a_csv_file(tmp_path: Path, kind: str, points: int | None, 
     assert from_csv(tmp_path / "t.csv", points=points).plan.questions[0].points == top
 
 
-# ---- declaration, power ----------------------------------------------------------------------------------------------
+# ---- declaration -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -360,41 +359,6 @@ def test_the_scale_of_a_csv_file(tmp_path: Path, kind: str, points: int | None, 
 def test_declarations_that_cannot_be_followed(make_study, declared: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=re.escape(sentence)):
         make_study("paired", analysis=declared)
-
-
-@pytest.mark.parametrize(("trials", "systems"), [(1, 2), (1, 4), (3, 2), (3, 4), (10, 2), (10, 4)])
-def test_power_of_ratings_never_counts_more_than_the_plan_has(
-    make_study, monkeypatch, trials: int, systems: int
-) -> None:
-    seen = {}
-
-    def simulated(design, difference, **given):
-        seen.update(given)
-        return power_of(given["listeners"])
-
-    monkeypatch.setattr("studies.analysis.power.simulated_power", simulated)
-    study, _ = make_study("rating", systems=systems, trials={"per_participant": trials})
-    planned = power.planned_power(study, study.questions[0], 0.5, 40)
-    assert seen["listeners"] * seen["trials"] * seen["systems"] <= 40 * trials
-    assert planned.listeners == 40
-    assert planned.listeners_needed >= 80  # the simulation said: twice as many
-
-
-def power_of(listeners: int):
-    from studies.analysis.power import Power
-
-    return Power("rating", 0.5, listeners, 1, 0.5, (0.4, 0.6), 0.1, 2 * listeners, 0.8, 20)
-
-
-def test_power_grows_with_listeners_and_is_small_without_a_difference(make_study) -> None:
-    study, _ = make_study("paired", trials={"per_participant": 6})
-    few, many, none = (
-        power.planned_power(study, study.questions[0], difference, listeners, simulations=40)
-        for difference, listeners in ((0.8, 8), (0.8, 60), (1e-6, 60))
-    )
-    assert many.power > 0.85 > few.power
-    assert none.power < 0.15
-    assert few.listeners_needed > many.listeners_needed / 3
 
 
 # ---- the record that the page reads ------------------------------------------------------------------------------

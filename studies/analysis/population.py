@@ -45,7 +45,7 @@ class Truth:
     ties: float = 0.5  # Davidson's nu, for questions that allow ties
     taste: float = 0.4  # over listeners, of each system
     severity: float = 0.5  # over listeners, of ratings
-    clip: float = 0.5  # over items, of each system: its versions of some items are better than those of others
+    clip: float = 0.4  # over items, of each system: its versions of some items are better than those of others
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,7 +194,6 @@ def _findings(
     parts = look(plan, question, table, resamples, seed)
     fit, contrasts, overall = parts.pop("fit"), parts["contrasts"], parts["overall"]
     tests: tuple[Published, ...] = parts["published"]
-    n = table["listener"].nunique()
     wanted = plan.difference.get(question.name) if isinstance(plan.difference, Mapping) else plan.difference
     base: dict[str, Any] = {
         "question": question.name,
@@ -206,7 +205,7 @@ def _findings(
         "side": None,
         "tie": None,
         "verdicts": published.verdicts(tests, contrasts, overall[2], parts["model"], level=plan.level),
-        "power": tuple(reached(c, wanted, n, level=plan.level) for c in contrasts) if wanted else (),
+        "power": reached(fit, wanted, level=plan.level) if wanted else (),
         "properties": _properties(plan, table, listeners, parts.pop("by_group"), parts.pop("slopes", None)),
     }
     return Findings(**(base | parts))
