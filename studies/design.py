@@ -270,8 +270,12 @@ class Study(BaseModel):
         return target.per_system * systems // self.clips()
 
     def fingerprint(self) -> str:
-        """SHA-256 of all that may not change once somebody has taken part."""
-        fixed = self.model_dump(mode="json", exclude={*CHANGEABLE})
+        """SHA-256 of all that may not change once somebody has taken part.
+
+        Without what is as it is by default: a key that a later version adds must not stop the studies that run. So no
+        version may give a key of this file another default.
+        """
+        fixed = self.model_dump(mode="json", exclude={*CHANGEABLE}, exclude_defaults=True)
         return sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 

@@ -6,10 +6,11 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
 
 from evalkit.errors import UserError
 from studies import design
-from studies.design import load_study, parse_study, study_items
+from studies.design import Study, Trials, load_study, parse_study, study_items
 from studies.questionnaires import BUILT_IN, built_in, gold_msi_training
 
 EXAMPLE = textwrap.dedent(design.__doc__.split("\n\n", 1)[1].split("Paths are relative", 1)[0])
@@ -104,11 +105,26 @@ def test_the_fingerprint_leaves_out_what_may_change():
         ("participants: 10", "participants: 20"),
         ("I agree.", "I do."),
         ("name: mine", "name: mine\nretention: 2030-01-01"),
+        ("name: mine", "name: mine\ngate: 0.9"),  # as it is by default
     )
     other = ("midi/b", "midi/c"), ("per_participant: 4", "per_participant: 5"), ("Which?", "Who?")
     fingerprint = parse(GOOD).fingerprint()
     assert {parse(GOOD.replace(*change)).fingerprint() for change in same} == {fingerprint}
     assert len({parse(GOOD.replace(*change)).fingerprint() for change in other} | {fingerprint}) == 4
+
+
+def test_a_key_of_a_later_version_does_not_stop_a_running_study():
+    class LaterTrials(Trials):
+        breaks: int = 0
+
+    class Later(Study):
+        trials: LaterTrials
+        loudness: float = -23.0
+
+    now, later = parse(GOOD), Later(**yaml.safe_load(GOOD))
+    assert later.trials.breaks == 0
+    assert later.fingerprint() == now.fingerprint()
+    assert Later(**yaml.safe_load(GOOD), loudness=-20.0).fingerprint() != now.fingerprint()
 
 
 @pytest.fixture
