@@ -5,6 +5,7 @@ The files as they are, the plan, the texts, and, if there are any, the rendered 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Generator, Iterator, Mapping
 from hashlib import sha256
 from itertools import combinations
@@ -14,10 +15,18 @@ import numpy as np
 
 from evalkit.errors import UserError
 from evalkit.music.audio import SAMPLE_RATE, SILENCE, seconds_at
-from studies.design import ENDINGS, FILE, Study, study_items
+from studies.design import ENDINGS, FILE, Study, is_source, study_items
 from studies.excerpts import Cutting, Samples, is_recording, read_cutting, read_recording
 from studies.manifest import Stimulus, read_manifest
-from studies.plan_checks import balance, listed, names_in_texts, power, texts_missing
+from studies.plan_checks import (
+    balance,
+    languages_missing,
+    listed,
+    names_in_texts,
+    power,
+    retention_passed,
+    texts_missing,
+)
 from studies.sound import PADDING, STREAMINFO, loudness, metadata_blocks, true_peak
 from studies.stimuli import is_rendered, soundfont_of
 
@@ -33,6 +42,8 @@ FULL_SCALE, CLIPPED_RUN = 0.999, 3  # so many samples in a row at full scale are
 def findings(study: Study, advance: Advance = lambda what, n: None) -> Iterator[str]:
     """All that is wrong with a study that could be read."""
     yield from texts_missing(study)
+    yield from languages_missing(study)
+    yield from retention_passed(study, dt.datetime.now(dt.UTC).date())
     yield from names_in_texts(study)
     missing = list(missing_items(study))
     yield from missing
@@ -67,7 +78,7 @@ def missing_items(study: Study) -> Iterator[str]:
     """Folders without files, and files that some systems have and others lack."""
     folders = {**study.systems, **({"input": study.input} if study.input is not None else {})}
     stems = {
-        system: {path.stem for path in (study.folder / folder).glob("*") if path.suffix.lower() in ENDINGS}
+        system: {path.stem for path in (study.folder / folder).glob("*") if is_source(path)}
         for system, folder in folders.items()
     }
     everything = set().union(*stems.values())

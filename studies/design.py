@@ -58,6 +58,7 @@ from studies.questionnaires import BUILT_IN, BackgroundQuestion, Localised, Text
 FILE = "study.yaml"
 ENDINGS = (".mid", ".midi", ".wav", ".flac")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,59}$"
+ITEM = r"^[^\s./\\][^/\\\x00-\x1f\x7f]{0,199}$"  # what a file may be called
 KINDS = {"paired": ("choice", "likert"), "ranking": ("each", "rank"), "rating": ("likert",)}
 Page = Literal[
     "welcome", "consent", "background", "sound", "practice", "trials", "comment", "thanks", "declined", "full"
@@ -198,7 +199,7 @@ class Study(BaseModel):
     questions: tuple[Question, ...] = Field(min_length=1, max_length=10)
     systems: dict[Name, Path]
     input: Path | None = None
-    items: Literal["all"] | Annotated[int, Field(ge=1)] | tuple[Name, ...] = "all"
+    items: Literal["all"] | Annotated[int, Field(ge=1)] | tuple[Annotated[str, Field(pattern=ITEM)], ...] = "all"
     passes: Literal["separate", "together"] = "separate"
     trials: Trials
     excerpt: Excerpt = Excerpt()
@@ -220,7 +221,7 @@ class Study(BaseModel):
     @classmethod
     def _which_items(cls, value: Any) -> Any:
         names = value if isinstance(value, list | tuple) else ()
-        odd = next((name for name in names if not isinstance(name, str) or not re.match(NAME, name)), None)
+        odd = next((name for name in names if not isinstance(name, str) or not re.fullmatch(ITEM, name)), None)
         number = isinstance(value, int) and not isinstance(value, bool) and value > 0
         if odd is not None:
             raise ValueError(f"{odd!r} cannot name an item: give file names without ending, in quotes")
@@ -338,6 +339,11 @@ def _drawn(study: Study, common: list[str]) -> list[str]:
     return order[: study.items]
 
 
+def is_source(path: Path) -> bool:
+    """Whether a file can be the version of an item: MIDI or a recording, neither a folder nor hidden."""
+    return path.suffix.lower() in ENDINGS and not path.name.startswith(".") and not path.is_dir()
+
+
 def _files(study: Study, system: str, folder: Path) -> dict[str, Path]:
     where = f"systems.{system}" if system else "input"
     path = study.folder / folder
@@ -345,7 +351,7 @@ def _files(study: Study, system: str, folder: Path) -> dict[str, Path]:
         raise UserError(f"{FILE}: {where}: {path}: no such folder")
     found: dict[str, Path] = {}
     for file in sorted(path.iterdir()):
-        if file.suffix.lower() in ENDINGS and not file.name.startswith("."):
+        if is_source(file):
             if file.stem in found:
                 raise UserError(f"{FILE}: {where}: {found[file.stem].name} and {file.name} would be the same item")
             found[file.stem] = file
@@ -444,7 +450,7 @@ def _check_trials(study: Study) -> None:
         both = set(study.items) & set(study.trials.practice_items)
         if both:
             raise ValueError(f"'trials.practice_items': {min(both)!r} is among 'items' too")
-    if any(not re.match(NAME, item) for item in study.trials.practice_items):
+    if any(not re.fullmatch(ITEM, item) for item in study.trials.practice_items):
         raise ValueError("'trials.practice_items' must be file names without ending")
 
 

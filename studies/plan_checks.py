@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 from collections.abc import Iterator
 
 from evalkit.errors import UserError
 from studies import assignment
+from studies.app.words import FOLDER as CATALOGUES
+from studies.app.words import is_spoken
 from studies.design import FILE, Question, Study, own_texts
 
 NAMED = 3  # items in a sentence; the rest is counted
@@ -29,6 +32,23 @@ def texts_missing(study: Study) -> Iterator[str]:
         yield f"{FILE}: text.welcome is missing: participants would not be told what this is about"
 
 
+def languages_missing(study: Study) -> Iterator[str]:
+    """Languages in which the study speaks and the app, with its buttons and hints, does not."""
+    missing = [language for language in study.languages if not is_spoken(language)]
+    if missing:
+        known = ", ".join(sorted(file.stem for file in CATALOGUES.glob("*.yaml")))
+        yield (
+            f"{FILE}: languages: {', '.join(missing)}: the app's own words are there in {known} only: buttons and "
+            f"hints would be English among your texts; take it out, or translate {CATALOGUES / 'en.yaml'}"
+        )
+
+
+def retention_passed(study: Study, today: dt.date) -> Iterator[str]:
+    """Whether personal data would have to go before they are there."""
+    if study.retention is not None and today > study.retention:
+        yield f"{FILE}: retention: {study.retention} has passed: give the day until which personal data may be kept"
+
+
 def names_in_texts(study: Study) -> Iterator[str]:
     """Systems whose name participants can read."""
     for system in study.systems:
@@ -48,6 +68,8 @@ def balance(study: Study, items: list[str]) -> Iterator[str]:
         return
     if size > len(items):
         yield f"{FILE}: trials.per_participant: {size} trials of {len(items)} items: participants hear an item twice"
+    else:
+        yield from _heard_again(study, len(items))
     for what, spread in assignment.imbalance(study, items, cells).items():
         if spread > 1:
             yield f"{FILE}: the plan is not balanced: counts of {what} differ by {spread}"
@@ -58,6 +80,21 @@ def balance(study: Study, items: list[str]) -> Iterator[str]:
         yield f"{FILE}: target: {len(cells)} trials: only {len(heard)} of {ways} {what} are heard at all"
     if unheard := sorted(set(items) - {cell.item for cell in cells}):
         yield f"{FILE}: target: {len(cells)} trials: {listed(unheard)} of {len(items)} items are never heard"
+
+
+def _heard_again(study: Study, items: int) -> Iterator[str]:
+    """Practice and catch trials that bring items of the main trials, as ``participant_trials`` deals them out."""
+    trials = study.trials
+    practice = 0 if trials.practice_items else trials.practice
+    extra = {"practice": practice, "catch": trials.identical + trials.degraded}
+    spare = items - trials.per_participant
+    if (lacking := sum(extra.values()) - spare) > 0:
+        which = " and ".join(f"{kind} trials ({number})" for kind, number in extra.items() if number)
+        more = "1 more item" if lacking == 1 else f"{lacking} more items"
+        yield (
+            f"{FILE}: trials: {trials.per_participant} trials of {items} items leave {spare} for {which}: participants "
+            f"hear an item of the main trials again; give {more}, fewer trials or trials.practice_items"
+        )
 
 
 def power(study: Study) -> Iterator[str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -96,12 +97,18 @@ def plan(study: Study) -> list[Job]:
 
 
 def soundfont_of(study: Study) -> Path | None:
-    """The soundfont that the study names."""
+    """The soundfont that the study names; UserError where it is none, or not the whole of one."""
     if study.excerpt.soundfont is None:
         return None
     path = study.folder / study.excerpt.soundfont
     if not path.is_file():
         raise UserError(f"{FILE}: excerpt.soundfont: {path}: no such file")
+    with path.open("rb") as file:
+        kind, length, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
+    if (kind, form) != (b"RIFF", b"sfbk"):
+        raise UserError(f"{FILE}: excerpt.soundfont: {path}: not a soundfont (an .sf2 file)")
+    if path.stat().st_size < 8 + length:
+        raise UserError(f"{FILE}: excerpt.soundfont: {path}: cut off: it lacks its end")
     return path
 
 

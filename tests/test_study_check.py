@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from tiny_study import SYSTEMS, tune, write_tiny_study
 from evalkit.music import audio
 from evalkit.music.midi import to_pretty_midi, write_midi
 from evalkit.music.notes import Piece, Tempo, TimeSignature, Track, note_array
-from studies import checks, plan_checks, stimuli
+from studies import assignment, checks, plan_checks, stimuli
 from studies.declaration import Analysis
 from studies.design import Study, load_study
 from studies.manifest import read_manifest
@@ -160,6 +161,30 @@ CHANGES: dict[str, tuple[Change, str]] = {
         lambda f: text(f, "bars: 2", "soundfont: none.sf2, bars: 2"),
         "study.yaml: excerpt.soundfont: {folder}/none.sf2: no such file",
     ),
+    "no soundfont but a text": (
+        lambda f: text(f, "bars: 2", "soundfont: study.yaml, bars: 2"),
+        "study.yaml: excerpt.soundfont: {folder}/study.yaml: not a soundfont (an .sf2 file)",
+    ),
+    "half a soundfont": (
+        lambda f: [
+            text(f, "bars: 2", "soundfont: half.sf2, bars: 2"),
+            (f / "half.sf2").write_bytes(audio.default_soundfont().read_bytes()[:1_000_000]),
+        ],
+        "study.yaml: excerpt.soundfont: {folder}/half.sf2: cut off: it lacks its end",
+    ),
+    "no words of ours": (
+        lambda f: text(f, "title:", "languages: [en, ar, de-AT]\ntitle:"),
+        "study.yaml: languages: ar: the app's own words are there in de, en only: buttons and hints would be English",
+    ),
+    "a day that has passed": (
+        lambda f: text(f, "title:", "retention: 2020-02-28\ntitle:"),
+        "study.yaml: retention: 2020-02-28 has passed: give the day until which personal data may be kept",
+    ),
+    "too few items for practice": (
+        lambda f: text(f, "practice: 0", "practice: 2, identical: 1"),
+        "study.yaml: trials: 2 trials of 4 items leave 2 for practice trials (2) and catch trials (1): participants "
+        "hear an item of the main trials again; give 1 more item, fewer trials or trials.practice_items",
+    ),
     "no welcome": (
         lambda f: text(f, "welcome: Hello., ", ""),
         "study.yaml: text.welcome is missing: participants would not be told what this is about",
@@ -216,6 +241,40 @@ def test_an_item_that_one_person_hears_twice_is_told(folder: Path) -> None:
     systems = {f"s{i}": Path("x") for i in range(3)}
     lines = list(plan_checks.balance(study.model_copy(update={"systems": systems}), ["0"]))
     assert lines == ["study.yaml: trials.per_participant: 2 trials of 1 items: participants hear an item twice"]
+
+
+@pytest.mark.parametrize("practice_items", [(), ("3",)])
+@pytest.mark.parametrize(("practice", "identical", "degraded"), [(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0), (0, 1, 2)])
+def test_items_that_come_again_are_told_and_no_others(
+    folder: Path, practice_items: tuple[str, ...], practice: int, identical: int, degraded: int
+) -> None:
+    """The finding against what participants really get."""
+    trials = {"per_participant": 3, "practice": practice, "practice_items": practice_items}
+    study = load_study(folder)
+    trials |= {"identical": identical, "degraded": degraded}
+    study = study.model_copy(update={"trials": study.trials.model_copy(update=trials)})
+    everything = [str(i) for i in range(5)]
+    items = [item for item in everything if item not in practice_items]
+    again = []
+    for number, cells in enumerate(assignment.make_slots(study, items)):
+        theirs = assignment.participant_trials(study, everything, cells, str(number))
+        main = {trial.item for trial in theirs if trial.kind == "main"}
+        again.append(any(trial.item in main for trial in theirs if trial.kind != "main"))
+    lines = [line for line in plan_checks.balance(study, items) if "again" in line]
+    assert len(lines) == any(again)
+
+
+def test_a_folder_that_is_called_like_a_recording_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "midi" / "zzmodel" / "5.wav").mkdir()
+    (folder / "midi" / "zzhuman" / "._0.mid").write_bytes(b"of a file browser")
+    assert found(folder, monkeypatch) == []
+
+
+def test_today_is_still_within_the_retention(folder: Path) -> None:
+    day = dt.date(2030, 1, 1)
+    study = load_study(folder).model_copy(update={"retention": day})
+    assert list(plan_checks.retention_passed(study, day)) == []
+    assert len(list(plan_checks.retention_passed(study, day + dt.timedelta(days=1)))) == 1
 
 
 def test_a_plan_out_of_balance_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

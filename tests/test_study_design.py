@@ -148,6 +148,17 @@ def test_items_are_what_all_systems_have(folder: Path):
     assert list(study_items(load_study(folder))) == ["1", "2", "3"]
 
 
+def test_items_are_called_as_files_are(folder: Path):
+    names = ["BWV 1", "Für Elise (2nd)", "#3", "a.b"]
+    for system, name in ((system, name) for system in "ab" for name in names):
+        (folder / "midi" / system / f"{name}.mid").touch()
+    (folder / "midi" / "a" / "BWV 1.wav").mkdir()  # a folder is no version of an item
+    (folder / "study.yaml").write_text(
+        GOOD.replace("r_participant: 4", "r_participant: 4, practice_items: ['a.b']") + f"items: {names[:3]}\n"
+    )
+    assert list(study_items(load_study(folder))) == sorted(names)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -157,6 +168,9 @@ def test_items_are_what_all_systems_have(folder: Path):
         ("items: []", "items: give 'all', a number, or a list"),
         ("items: some", "items: give 'all', a number, or a list"),
         ("items: ['1', '../2']", r"items: '\.\./2' cannot name an item"),
+        ("items: ['1', 'a/2']", r"items: 'a/2' cannot name an item"),
+        ("items: ['1', ' 2']", r"items: ' 2' cannot name an item"),
+        ('items: ["1", "2\\n"]', r"items: '2\\n' cannot name an item"),
     ],
 )
 def test_missing_items_are_named(folder: Path, change: str, sentence: str):

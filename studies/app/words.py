@@ -24,8 +24,12 @@ def words_of(language: str) -> dict[str, Any]:
 
 def language_name(language: str) -> str:
     """What a language calls itself; its code where we do not speak it."""
-    known = (FOLDER / f"{language.split('-')[0]}.yaml").is_file()
-    return str(words_of(language)["name"]) if known else language
+    return str(words_of(language)["name"]) if is_spoken(language) else language
+
+
+def is_spoken(language: str) -> bool:
+    """Whether there is a catalogue of the language; "de-AT" needs none of its own."""
+    return (FOLDER / f"{language.split('-')[0]}.yaml").is_file()
 
 
 def best_language(wanted: str, offered: tuple[str, ...]) -> str:
