@@ -12,15 +12,18 @@ import urllib.request
 import zipfile
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 import yaml
 from click.testing import CliRunner
+from starlette.requests import Request
 
 from evalkit.errors import UserError
-from studies.app import serve
+from studies import session
+from studies.app import serve, server
 from studies.app.password import hashed, is_hash, is_right
 from studies.app.records import export_token, is_export_token
 from studies.app.sounds import RATE, antiphase_tone, check_sound, huggins_noise, pcm_wav, right_answer, volume_sound
@@ -184,6 +187,12 @@ def test_a_broken_hash_is_refused_before_anything_starts(monkeypatch: pytest.Mon
     assert serve.checked_hash(printed) == printed
 
 
+@pytest.mark.parametrize("empty", ["", "   "])
+def test_an_empty_password_is_refused(empty: str) -> None:
+    with pytest.raises(UserError, match="--password: an empty password"):
+        CliRunner().invoke(serve.password, ["--password", empty], catch_exceptions=False)
+
+
 def test_a_taken_port_is_one_sentence() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -240,6 +249,31 @@ def test_what_is_open_and_its_headers(site) -> None:
     status, headers, body = get(url + "sound/3?p=whoever")
     assert (status, headers["cache-control"], headers["content-encoding"]) == (200, "no-store", "identity")
     assert body[:4] == b"RIFF"
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut off"])
+def test_audio_that_is_not_there_is_no_page_and_one_line_in_the_log(
+    site, damage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, folder = site
+    opened = find_study(open_store(str(folder / "study.sqlite")), "fitting", folder)
+    monkeypatch.setattr(server, "_serving", [server.Serving(opened)])
+    audio = folder / "rendered" / "lost.flac"
+    monkeypatch.setattr(session, "resolve_stimulus", lambda opened, token: SimpleNamespace(audio="rendered/lost.flac"))
+    if damage == "cut off":
+        audio.write_bytes(b"fLaC")
+    scope = {"type": "http", "method": "GET", "path_params": {"token": "x"}, "headers": []}
+    queries = [b"as=wav"] if damage == "cut off" else [b"", b"as=wav"]
+    for query in queries:
+        caplog.clear()
+        reply = server.stimulus(Request({**scope, "query_string": query}))
+        assert reply.status_code == 404
+        assert b"lost" not in reply.body
+        (line,) = caplog.records
+        assert "lost.flac" in line.getMessage()
+        assert line.exc_info is None
+    audio.unlink(missing_ok=True)
+    opened.store.close()
 
 
 def test_forged_and_broken_reports_are_refused(site) -> None:

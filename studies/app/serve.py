@@ -64,6 +64,8 @@ def password(password: str) -> None:
     """
     from studies.app.password import hashed
 
+    if not password.strip():
+        raise UserError("--password: an empty password would let anybody in; give one of several words")
     click.echo(hashed(password))
 
 

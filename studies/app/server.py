@@ -28,6 +28,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from streamlit import config
 
+from evalkit.errors import UserError
 from studies import session
 from studies.app.guard import Guard
 from studies.app.records import export_archive, is_export_token
@@ -124,13 +125,15 @@ def make_app(opened: OpenStudy, password_hash: str | None = None, provider: Prov
 
 
 def _broken(error: Exception) -> bool:
-    """Our own mistake: into the log, and an apology that names nothing. A database that is away is nobody's mistake."""
+    """Into the log, and an apology that names nothing. What the organiser can mend, such as a database that is away or
+    a file that is gone, is one sentence there; our own mistake keeps its traceback.
+    """
     words = words_of(best_language(st.context.locale or "", serving().opened.study.languages))
     if isinstance(error, StoreUnavailable):
         log.error("%s", error)
         st.warning(words["unavailable"])
         return True
-    log.error("the page failed", exc_info=error)
+    log.error("the page failed: %s", error, exc_info=None if isinstance(error, UserError) else error)
     st.error(words["broken"])
     return True
 
@@ -167,9 +170,15 @@ def stimulus(request: Request) -> Response:
     except (Refused, StoreUnavailable) as error:
         return _refusal(error)
     path = opened.study.folder / found.audio
-    if request.query_params.get("as") == "wav":
-        return _sound(plain_wav(path), "audio/wav")
-    return _sound(path.read_bytes(), "audio/flac")
+    try:
+        if request.query_params.get("as") == "wav":
+            return _sound(plain_wav(path), "audio/wav")
+        return _sound(path.read_bytes(), "audio/flac")
+    except (OSError, RuntimeError) as error:  # the latter is soundfile's; the page offers to try again
+        log.error("an excerpt cannot be sent: %s", " ".join(str(error).split()))
+        return JSONResponse(
+            {"code": "no_audio", "message": "This excerpt is not there at the moment."}, status_code=404
+        )
 
 
 def sound(request: Request) -> Response:
