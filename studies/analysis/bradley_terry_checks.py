@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studies.analysis.bradley_terry import Problem, estimate, prepare
-from studies.analysis.clustering import cluster_sums, sandwich, wald_test
+from studies.analysis.clustering import cluster_sums, denominator, sandwich, wald_test
 from studies.analysis.comparisons import coded, collect
 from studies.analysis.newton import maximise
 from studies.analysis.outcome_models import MODELS, Ties, likelihood, scores
@@ -59,6 +59,7 @@ class Interaction:
     p: float
     listeners: int
     left_out: int  # listeners whose property is unknown
+    denominator: float = math.nan  # degrees of freedom of F: F(df, denominator)
 
 
 def goodness_of_fit(table: pd.DataFrame, *, ties: Ties = "davidson", side: bool = True) -> GoodnessOfFit:
@@ -179,7 +180,7 @@ def interaction(
         for s, v, w in zip(problem.comparisons.systems, values, variances, strict=True)
     }
     statistic, df, p_value = wald_test(slope, matrix, covariance.df)
-    return Interaction(slopes, statistic, df, p_value, len(names), left_out)
+    return Interaction(slopes, statistic, df, p_value, len(names), left_out, denominator(covariance.df, df))
 
 
 def _by_listener(problem: Problem, codes: NDArray[np.intp], z: Floats) -> tuple[Floats, Floats, NDArray[np.intp]]:
