@@ -236,7 +236,8 @@ def erase(
 
     \b
     Example:
-      evalkit study erase my-study --participant p-0123456789ab
+      evalkit study erase my-study --participant 1F2E3D4C
+      evalkit study erase my-study --prolific 5f0c1d2e3f4a5b6c7d8e9f0a
       evalkit study erase my-study --expired
     """
     from studies import erasure
