@@ -173,7 +173,7 @@ def test_a_new_study_says_what_is_missing_until_there_is_music(tmp_path: Path, e
     assert capsys.readouterr().out.splitlines() == [
         f"midi/system-{which}: no .mid, .midi, .wav, .flac files in it" for which in "ab"
     ]
-    tunes = examples._tunes(12)
+    tunes = examples._tunes(14)  # ten trials, two for practice and two catch trials
     for system, pieces in (("system-a", tunes), ("system-b", examples._from_others(tunes))):
         for i, piece in enumerate(pieces):
             write_midi(piece, folder / "midi" / system / f"{i}.mid")
@@ -239,7 +239,9 @@ def test_a_run_of_prompts_becomes_a_ranking(tmp_path: Path, evalkit, capsys) -> 
         melody, answer = encode(read_midi(sources[""])), encode(read_midi(sources["uniform"]))
         assert answer[: len(melody)][melody[: len(answer)]].mean() == 1  # the answer to this very prompt
     evalkit("check", study.folder)
-    assert all("power" in line for line in capsys.readouterr().out.splitlines())
+    again, *others = capsys.readouterr().out.splitlines()  # that there are few items, and few listeners for a power
+    assert again.startswith("study.yaml: trials: 4 trials of 4 items leave 0 for practice trials (1)")
+    assert all("power" in line for line in others)
 
 
 def test_a_run_of_samples_becomes_pairs(tmp_path: Path) -> None:
