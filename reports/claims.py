@@ -70,9 +70,18 @@ def summary(judgements: Sequence[Judgement]) -> list[str]:
             if j.paper == paper and j.definition != CORRECTED:
                 own.setdefault(j.claim.id, j.verdict)
         counts = Counter(own.values())
-        words = ", ".join(f"{verdict} {counts[verdict]}" for verdict in get_args(Verdict) if counts[verdict])
+        words = listed([_of(counts[verdict], verdict) for verdict in get_args(Verdict) if counts[verdict]])
         sentences.append(f"{paper}, {len(own)} claim{'s' if len(own) > 1 else ''}: {words}.")
     return sentences
+
+
+def _of(number: int, verdict: Verdict) -> str:
+    """``1 holds``, ``3 are undecided``."""
+    if verdict == "holds":
+        return f"{number} hold{'s' if number == 1 else ''}"
+    if verdict == "needs listeners":
+        return f"{number} need{'s' if number == 1 else ''} listeners"
+    return f"{number} {('was' if number == 1 else 'were') if verdict == 'not run' else _are(range(number))} {verdict}"
 
 
 def _heard(paper: str, claim: Claim, studies: Sequence[StudyRecord]) -> list[Judgement]:
@@ -143,7 +152,7 @@ def _not_here(claim: Claim) -> list[str]:
     return [name for name in claim.needs if name not in here]
 
 
-def _are(names: Sequence[str]) -> str:
+def _are(names: Sequence[object]) -> str:
     return "is" if len(names) == 1 else "are"
 
 

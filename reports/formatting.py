@@ -59,6 +59,19 @@ def interval(ci95: tuple[float, float] | None, decimals: int) -> str | None:
     return f"[{low}, {high}]"
 
 
+def off_zero_interval(ci95: tuple[float, float] | None, decimals: int) -> str | None:
+    """As ``interval``, with further decimals for an end that would be written as 0 and is not: whether 0 is inside."""
+    if ci95 is None or any(math.isnan(end) for end in ci95):
+        return None
+    return f"[{', '.join(number(end, _off_zero(end, decimals)) for end in ci95)}]"
+
+
+def _off_zero(value: float, decimals: int) -> int:
+    while abs(value) > 10**-MOST_DECIMALS and not float(f"{value:.{decimals}f}"):
+        decimals += 1
+    return decimals
+
+
 def pvalue(p: float | None, relation: bool = False) -> str:
     """``0.031``, ``< 0.001``, ``undefined``; with ``relation`` ``= 0.031``."""
     if p is None or math.isnan(p):
@@ -72,6 +85,11 @@ def pvalue(p: float | None, relation: bool = False) -> str:
 def listed(names: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 listener``, ``12 listeners``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def minus(text: str) -> str:

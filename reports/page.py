@@ -18,7 +18,7 @@ from reports.catalogue import DIRECTION_ARROWS, DIRECTION_WORDS, Description, de
 from reports.claims import Judgement, judge_claims, summary
 from reports.comparison import Column, Table, split, tables
 from reports.drawing import Drawing, Look, inline, looks
-from reports.formatting import interval, interval_decimals, listed, minus, number, pvalue
+from reports.formatting import counted, interval, interval_decimals, listed, minus, number, off_zero_interval, pvalue
 from reports.listening import sample_groups, slug
 from reports.plates import plates
 from reports.published import published_tables
@@ -232,9 +232,9 @@ def _title(records: Sequence[Record], studies: Sequence[StudySection]) -> str:
     return " · ".join(parts)
 
 
-def _ends(ends: Sequence[float | None]) -> tuple[float, float] | None:
+def _ends(ends: Sequence[float | None] | None) -> tuple[float, float] | None:
     """An interval of which JSON could say both ends."""
-    low, high = ends
+    low, high = ends or (None, None)
     return None if low is None or high is None else (low, high)
 
 
@@ -252,9 +252,12 @@ def _environment() -> jinja2.Environment:
             number(value, decimals) if value <= 0 else f"+{number(value, decimals)}"
         ),
         "interval": lambda ci95, decimals: minus(interval(ci95, decimals) or ""),
-        "interval_or_none": lambda ends, decimals: _ends(ends) and minus(interval(_ends(ends), decimals) or ""),
+        "ends": lambda ends, decimals: minus(off_zero_interval(_ends(ends), decimals) or ""),
         "measured": lambda value, ends: minus(number(value, interval_decimals(value, _ends(ends)))),
-        "measured_interval": lambda ends: minus(interval(_ends(ends), interval_decimals(None, _ends(ends))) or ""),
+        "measured_interval": lambda ends: minus(
+            off_zero_interval(_ends(ends), interval_decimals(None, _ends(ends))) or ""
+        ),
+        "counted": counted,
         "pvalue": pvalue,
         "plain": plain,
         "inline_svg": inline,

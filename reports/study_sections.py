@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from reports import study_figures as figures
 from reports.agreement import StudyAgreement, study_agreement
 from reports.drawing import Drawing, looks
-from reports.formatting import interval_decimals, listed
+from reports.formatting import counted, interval_decimals
 from reports.listening import slug
 from reports.records import Record
 from reports.significance import letters
 from reports.studies import StudyRecord
+from reports.study_answer import after_screening, answer, different, linked, one_sided
+from reports.study_results import Result, by_strength, results
 from studies.findings import OURS
 
 Found = Mapping[str, Any]
 CAPTIONS = {
     "estimates": "points are estimates of the model that suits the design, lines their 95 % intervals",
     "wins": "as MusicVAE Fig. 5; the error bars take every vote for independent",
-    "win-probabilities": "as InpaintNet Fig. 9; 95 % intervals clustered by listener",
+    "win-probabilities": "as InpaintNet Fig. 9; lines are 95 % intervals",
     "ranks": "as ES-Net Fig. 4",
     "ratings": "how often each point of the scale was given",
 }
 
 
-MOST_DESCRIBED = 4  # systems behind the first of which each has a sentence of its own
+ANSWERS = {"rank": "ranking", "each": "answer", "likert": "answer", "choice": "answer"}  # what one is called
+AT_HAND = {"rank": ("Friedman by listener", "Nemenyi")}  # further results that do not begin folded
 RULES = {  # of screening, in words
     "catch_failed": "failed {:.0%} of the catch trials at most",
     "heard": "heard {:.0%} of the excerpts at least (median)",
@@ -55,6 +58,8 @@ class QuestionSection:
     name: str
     text: str
     scale: str
+    unit: str  # what a difference of 1 means
+    answers: str  # how many, of whom, about what
     found: Found  # the screened findings
     everyone: Found
     rows: list[SystemRow]
@@ -63,10 +68,13 @@ class QuestionSection:
     answer: list[str]
     contrasts: list[dict[str, Any]]  # the better system first
     plates: list[tuple[Drawing, str]]
-    changes: list[Mapping[str, Any]]  # verdicts of published tests that the suitable ones do not share
+    verdicts: list[Mapping[str, Any]]  # of the published tests, one by one, beside the suitable ones
+    changes: list[Mapping[str, Any]]  # those that are not shared
     warnings: list[str]  # of the published tests
     published: list[dict[str, Any]]
-    others: list[tuple[str, Any]]
+    at_hand: list[Result]
+    others: list[Result]
+    properties: list[tuple[str, Any]]  # of listeners: a sentence, a ``Result``, or groups as the findings have them
     undecided: (
         tuple[int, int] | None
     )  # comparisons, and all of them; None where ties were not possible or did not occur
@@ -102,7 +110,7 @@ def _section(record: StudyRecord, runs: Sequence[Record]) -> StudySection:
     excluded = list(dict.fromkeys(row["listener"] for row in screening["exclusions"])) if screening else []
     asked = {question["name"]: question for question in record.about["questions"]}
     found = record.findings["questions"]
-    questions = [_question(record, asked[name], looks, bool(excluded)) for name, looks in found.items()]
+    questions = [_question(record, asked[name], found[name], bool(excluded)) for name in asked if name in found]
     tables = sorted(file.name for file in (record.path / "tables").glob("*.csv") if file.stem in OURS)
     kept = len(screening["kept"]) if screening else 0
     limits = record.findings["plan"]["rules"]
@@ -117,28 +125,66 @@ def _question(
     record: StudyRecord, asked: Mapping[str, Any], looks_at: Mapping[str, Found], screened: bool
 ) -> QuestionSection:
     found, everyone = looks_at["screened"], looks_at["everyone"]
-    level = record.findings["plan"]["level"]
-    rows = _rows(found, everyone if screened else None, level)
-    known = [interval_decimals(row.value, row.ci95) for row in rows if row.ci95 and row.ci95[1] > row.ci95[0]]
+    plan, groups = record.findings["plan"], linked(found)
+    order = [system for group in groups for system in group]
+    rows = _rows(found, everyone if screened else None, plan, groups)
+    known = [interval_decimals(row.value, row.ci95) for row in rows if row.ci95]
     share = {"wins": "won", "rank histogram": "ranked first"}
+    tests = sorted(zip(found["published"], found["verdicts"], strict=True), key=lambda both: _place(both[0], order))
+    further = results(found, order)
+    at_hand = AT_HAND.get(found["kind"], ())
     return QuestionSection(
         name=str(asked["name"]),
         text=str(asked["text"]),
         scale=_scale(asked, record.about["design"]),
+        unit=_unit(found, asked),
+        answers=_answers(found),
         found=found,
         everyone=everyone,
         rows=rows,
         share=next((heading for key, heading in share.items() if key in found["descriptive"]), ""),
         decimals=min(known, default=2),
-        answer=[*answer(found, level), *_after_screening(found, everyone, level, screened)],
-        contrasts=[_better_first(c) for c in found["contrasts"]],
+        answer=one_sided(record, asked["name"])
+        or [*answer(found, plan["level"]), *after_screening(found, everyone, plan["level"], screened)],
+        contrasts=by_strength(found["contrasts"], order),
         plates=_plates(record, found),
-        changes=[verdict for verdict in found["verdicts"] if verdict["changes"]],
+        verdicts=[verdict for _, verdict in tests],
+        changes=[verdict for _, verdict in tests if verdict["changes"]],
         warnings=list(dict.fromkeys(w for test in found["published"] for w in test.get("warnings", ()))),
-        published=[_published(test) for test in found["published"]],
-        others=list(found["others"].items()),
+        published=[_published(test) for test, _ in tests],
+        at_hand=[further[name] for name in at_hand if name in further],
+        others=[further[name] for name in found["others"] if name in further and name not in at_hand],
+        properties=[(name, _property(value, further.get(name))) for name, value in found["properties"].items()],
         undecided=_undecided(found["descriptive"]),
     )
+
+
+def _place(test: Mapping[str, Any], order: Sequence[str]) -> list[int]:
+    """Tests of all systems first, then pairs as they stand in the other tables."""
+    return sorted(order.index(test[side]) for side in ("left", "right")) if "left" in test else []
+
+
+def _property(value: Any, result: Result | None) -> Any:
+    return value if isinstance(value, str) or "groups" in value else result
+
+
+def _answers(found: Found) -> str:
+    """``200 rankings of 40 listeners about 5 items``."""
+    counts = found["counts"]
+    parts = [counted(counts.get("answers", counts["rows"]), ANSWERS[found["kind"]])]
+    parts.append(f"of {counted(counts['listeners'], 'listener')}")
+    return " ".join([*parts, *([f"about {counted(counts['items'], 'item')}"] if counts["items"] is not None else [])])
+
+
+def _unit(found: Found, asked: Mapping[str, Any]) -> str:
+    """What the numbers of the first table mean."""
+    if found["unit"] == "log-strength":
+        return "Of two systems whose log-strengths differ by 1, the stronger is preferred in 73 % of the decided cases."
+    if "wins" in found["descriptive"]:
+        most = f"{(asked['points'] - 1) / 2:g}"
+        scale = f"on the scale from −{most} (clearly the other) through 0 (neither) to {most} (clearly this one)"
+        return f"Of two systems that differ by 1, the one above is preferred by one point on average, {scale}."
+    return ""
 
 
 def _undecided(descriptive: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -163,23 +209,28 @@ def _scale(asked: Mapping[str, Any], design: str) -> str:
     return f"{'graded preference' if design == 'paired' else 'rating'} from 1{low} to {points}{high}"
 
 
-def _rows(found: Found, everyone: Found | None, level: float) -> list[SystemRow]:
-    order = figures.ranked(found)
-    shared = letters([row["system"] for row in order], different(found, level)) if found["contrasts"] else {}
-    before = {row["system"]: row for row in everyone["estimates"]} if everyone else {}
+def _rows(
+    found: Found, everyone: Found | None, plan: Mapping[str, Any], groups: Sequence[Sequence[str]]
+) -> list[SystemRow]:
+    """An interval without width is none: no model knows how much answers vary that never do."""
+    order = [system for group in groups for system in group]
+    apart = [(a, b) for i, group in enumerate(groups) for a in group for later in groups[i + 1 :] for b in later]
+    shared = letters(order, [*different(found, plan["level"]), *apart]) if found["contrasts"] else {}
+    of, before = ({row["system"]: row for row in f["estimates"]} if f else {} for f in (found, everyone))
     shares = _shares(found["descriptive"])
     return [
         SystemRow(
-            row["system"], shared.get(row["system"], ""), row["value"], _interval(row["ci95"]), row["n"],
-            shares.get(row["system"]), before.get(row["system"]), row["standard_error"] == 0,
+            system, shared.get(system, ""), of[system]["value"], _interval(of[system]["ci95"]), of[system]["n"],
+            shares.get(system), before.get(system),
+            system == plan["reference"] and of[system]["value"] == of[system]["standard_error"] == 0,
         )
-        for row in order
+        for system in order
     ]  # fmt: skip
 
 
 def _interval(ends: Sequence[float | None]) -> tuple[float, float] | None:
     low, high = ends
-    return None if low is None or high is None else (low, high)
+    return None if low is None or high is None or low == high else (low, high)
 
 
 def _shares(descriptive: Mapping[str, Any]) -> dict[str, float]:
@@ -187,84 +238,6 @@ def _shares(descriptive: Mapping[str, Any]) -> dict[str, float]:
         return {system: row["share"] for system, row in descriptive["wins"].items()}
     ranks = descriptive.get("rank histogram", {})
     return {system: counts.get("1", 0) / max(sum(counts.values()), 1) for system, counts in ranks.items()}
-
-
-def different(found: Found, level: float) -> list[tuple[str, str]]:
-    """Pairs that differ, the better first, after Holm's correction."""
-    return [
-        (c["left"], c["right"]) if c["difference"] > 0 else (c["right"], c["left"])
-        for c in found["contrasts"]
-        if c["p_holm"] is not None and c["p_holm"] < level
-    ]
-
-
-def _better_first(contrast: Mapping[str, Any]) -> dict[str, Any]:
-    if contrast["difference"] is None or contrast["difference"] >= 0:
-        return dict(contrast)
-    low, high = contrast["ci95"]
-    turned = {"left": contrast["right"], "right": contrast["left"], "difference": -contrast["difference"]}
-    turned["ci95"] = [None if end is None else -end for end in (high, low)]
-    if contrast["win_probability"] is not None:
-        turned["win_probability"] = 1 - contrast["win_probability"]
-        turned["win_ci95"] = [None if end is None else 1 - end for end in contrast["win_ci95"][::-1]]
-    return dict(contrast) | turned
-
-
-def answer(found: Found, level: float) -> list[str]:
-    """The result in sentences: who is ahead of whom, and what is not shown to differ."""
-    order = [row["system"] for row in figures.ranked(found) if row["value"] is not None]
-    if len(found["estimates"]) < 2:
-        return ["There is one system only, hence nothing to compare it with."]
-    if len(order) < 2:
-        return ["The answers do not determine an order of the systems."]
-    if all(c["p_holm"] is None for c in found["contrasts"]):
-        return ["There are too few listeners to tell the systems apart."]
-    beaten: dict[str, list[str]] = {}
-    for better, worse in different(found, level):
-        beaten.setdefault(better, []).append(worse)
-    word = _words(found)
-    if not beaten:
-        return [f"No system is shown to be {word} than another: the differences are within what listeners vary."]
-    first, others = order[0], order[1:]
-    ahead = beaten.get(first, [])
-    sentences = []
-    if len(ahead) == len(others):
-        sentences.append(f"{first} is clearly {word} than {listed(_in(order, ahead))}.")
-    else:
-        level_with = [system for system in others if system not in ahead]
-        behind = f", and clearly {word} than {listed(_in(order, ahead))}" if ahead else ""
-        sentences.append(f"{first} is ahead, but not shown to differ from {listed(level_with)}{behind}.")
-    if len(others) > MOST_DESCRIBED:
-        return [*sentences, "The letters in the table say which of the others differ."]
-    for system in others:
-        if system in beaten:
-            sentences.append(f"{system} is clearly {word} than {listed(_in(order, beaten[system]))}.")
-    return sentences
-
-
-def _in(order: Sequence[str], names: Sequence[str]) -> list[str]:
-    return [system for system in order if system in names]
-
-
-def _words(found: Found) -> str:
-    """What a higher number says."""
-    return {"each": "more often answered with yes", "rank": "ranked higher"}.get(
-        found["kind"], "higher rated" if "ratings" in found["descriptive"] else "more often preferred"
-    )
-
-
-def _after_screening(found: Found, everyone: Found, level: float, screened: bool) -> Iterator[str]:
-    if not screened:
-        return
-    before, after = set(different(everyone, level)), set(different(found, level))
-    if before == after:
-        yield "With the listeners who were screened out, the same pairs differ."
-        return
-    gone = [f"{a} over {b}" for a, b in sorted(before - after)]
-    new = [f"{a} over {b}" for a, b in sorted(after - before)]
-    parts = [f"only with them: {listed(gone)}"] if gone else []
-    parts += [f"only without them: {listed(new)}"] if new else []
-    yield f"It depends on the listeners who were screened out: {'; '.join(parts)}."
 
 
 def _plates(record: StudyRecord, found: Found) -> list[tuple[Drawing, str]]:

@@ -16,12 +16,10 @@ def study_tex(studies: Sequence[StudySection]) -> str:
 
 
 def _table(study: StudySection, question: QuestionSection) -> str:
-    counts = question.found["counts"]
     simulated = "SIMULATED LISTENERS. " if study.record.simulated else ""
     caption = (
         f"{simulated}{study.heading}: {question.text or question.name} {question.found['model']}; "
-        f"{counts['rows']} answers of {counts['listeners']} listeners. Systems that share a letter are not shown to "
-        "differ (Holm)."
+        f"{question.answers}. Systems that share a letter are not shown to differ (Holm)."
     )
     share = bool(question.share)
     heads = ["System", question.found["unit"], "95 % interval", "", *([question.share] if share else []), "n"]

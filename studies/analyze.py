@@ -12,7 +12,7 @@ import click
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
-    from studies.analysis.summary import Findings, StudyFindings
+    from studies.analysis.summary import Findings, Question, StudyFindings
     from studies.collected import Collected
     from studies.findings import Blinding
 
@@ -120,11 +120,11 @@ def sentences(collected: Collected, findings: StudyFindings) -> Iterator[str]:
     if NOTE in collected.registration:
         yield f"note: {collected.registration[NOTE]}"
     excluded = findings.screening.excluded if findings.screening else ()
-    for name, looks in findings.questions.items():
-        found = looks.screened
-        counts = found.counts
-        who = f"{counts['rows']} answers of {counts['listeners']} listeners about {counts['items']} items"
-        yield f"{name}: {who}{f', {len(excluded)} listeners screened out' if excluded else ''}"
+    for question in findings.plan.questions:
+        found = findings.questions[question.name].screened
+        out = f", {_counted(len(excluded), 'listener')} screened out" if excluded else ""
+        yield f"{question.name}: {_answers(found)}{out}"
+        yield from _one_sided(collected, findings, question)
         yield from _strengths(found)
         for verdict in found.verdicts:
             if verdict.changes:
@@ -134,18 +134,46 @@ def sentences(collected: Collected, findings: StudyFindings) -> Iterator[str]:
             yield f"  note: {note}"
 
 
+def _answers(found: Findings) -> str:
+    counts = found.counts
+    answers = _counted(counts["answers"], "ranking" if found.kind == "rank" else "answer")
+    about = f" about {_counted(counts['items'], 'item')}" if counts["items"] is not None else ""
+    return f"{answers} of {_counted(counts['listeners'], 'listener')}{about}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _one_sided(collected: Collected, findings: StudyFindings, question: Question) -> Iterator[str]:
+    from studies.analysis.preferences import favoured_side, preferences
+
+    if findings.plan.design != "paired":
+        return
+    table = collected.tables[question.name]
+    kept = table[table["listener"].isin(findings.screening.kept)] if findings.screening else table
+    side = favoured_side(preferences(kept, question.kind, question.points))
+    if side:
+        yield f"  all {side[1]} decided answers are for the {side[0]} excerpt: they tell nothing of the systems"
+
+
 def _strengths(found: Findings) -> Iterator[str]:
     yield f"  {found.model} ({found.unit})"
     width = max(len(str(e.system)) for e in found.estimates)
     ordered = sorted(found.estimates, key=lambda e: math.inf if math.isnan(e.value) else -e.value)
     for e in ordered:
-        low, high = e.ci95
-        ends = "no interval" if math.isnan(low + high) else f"[{low:+.2f}, {high:+.2f}]"
-        yield f"  {e.system!s:<{width}}  {e.value:+.2f}  {ends}  n {e.n}"
+        yield f"  {e.system!s:<{width}}  {e.value:+.2f}  {_ends(*e.ci95)}  n {e.n}"
     statistic, df, p = found.overall
     if not math.isnan(p):
-        yield f"  all alike? F({df}) = {statistic:.2f}, p = {p:.2g}"
+        yield f"  all alike? F({df}, {found.overall_df:.0f}) = {statistic:.2f}, p = {p:.2g}"
     for c in found.contrasts:
         if c.p_holm < 0.05:
             better, worse = (c.left, c.right) if c.difference > 0 else (c.right, c.left)
             yield f"  {better} over {worse}: {abs(c.difference):.2f}, Holm p = {c.p_holm:.2g}"
+
+
+def _ends(low: float, high: float) -> str:
+    """An end that is not 0 is not written as 0: whether 0 is inside is what one looks for."""
+    if math.isnan(low + high) or low == high:
+        return "no interval"
+    return f"[{', '.join(f'{end:+.2f}' if abs(end) >= 0.005 or not end else f'{end:+.1g}' for end in (low, high))}]"

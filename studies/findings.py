@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from evalkit.bench.provenance import provenance
 from evalkit.errors import UserError
 from evalkit.results import to_json, write_atomically
+from studies.analysis.records import further, groups, melted
 from studies.analysis.summary import StudyFindings, to_plain
 from studies.collected import Collected
 
@@ -31,7 +32,7 @@ ANSWERS = "answers"
 LISTS = ("estimates", "contrasts", "published", "assumptions", "verdicts", "reliability", "power")
 ANSWER_COLUMNS = ("listener", "item", "left", "right", "system", "outcome", "rank", "rating")
 DESCRIPTIVE = ("wins", "ratings", "rank_histogram", "win_matrix", "tie_matrix")
-OURS = {*LISTS, *DESCRIPTIVE, "exclusions"}  # the names of all tables that there can be
+OURS = {*LISTS, *DESCRIPTIVE, "others", "groups", "exclusions"}  # the names of all tables that there can be
 ENDS = ("low", "high")
 Row = dict[str, Any]
 
@@ -110,6 +111,10 @@ def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, Row]]:
             column = "rank" if name == "rank histogram" else "other"
             for other, number in values.items():
                 yield table, {"system": system, column: other, "number": number}
+    for result, parts in further(found):
+        for row in (row for rows in parts for row in melted(rows)):
+            yield "others", {"result": result} | row
+    yield from (("groups", row) for row in groups(found))
 
 
 def _flat(row: Mapping[str, Any], before: str = "") -> Row:

@@ -271,7 +271,7 @@ def test_a_flawed_definition_and_the_mended_one_are_judged_apart(tmp_path: Path)
     found = record(tmp_path, [pair("a", "b", YES, variant="published"), pair("a", "b", NO)])
     made = judge_claims([found], paper(claim(test=says(variant="published"), correct=says())))
     assert [(j.definition, j.verdict) for j in made] == [("as published", "holds"), ("correct", "contradicted")]
-    assert summary(made) == ["P (2020), 1 claim: holds 1."]
+    assert summary(made) == ["P (2020), 1 claim: 1 holds."]
 
 
 def test_each_directory_judges_for_itself(tmp_path: Path) -> None:
@@ -362,8 +362,8 @@ def test_the_terminal_and_the_page_say_what_was_judged(tmp_path: Path, monkeypat
     done = CliRunner().invoke(report, [str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--claims"])
     assert done.exit_code == 0, done.output
     words = " ".join(done.output.replace("│", " ").split())
-    assert "ES-Net (2020), 11 claims: holds 1, " in words
-    assert "needs listeners 3." in words
+    assert "ES-Net (2020), 11 claims: 1 holds, " in words
+    assert "and 3 need listeners." in words
     assert "evalkit run chorales --generators es-net,coconet,orderless-nade --out chorales-run" in words
     page = (tmp_path / "out" / "index.html").read_text()
     assert '<span class="ruling holds">holds</span>' in page

@@ -185,7 +185,7 @@ def test_inpaintnets_listening_claims_from_votes_to_verdicts(votes: Path) -> Non
 def test_the_page_and_the_terminal_hold_what_listeners_said(votes: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(report, [str(votes), "--out", str(tmp_path / "out"), "--claims"], catch_exceptions=False)
     words = " ".join(done.output.replace("│", " ").split())
-    assert "InpaintNet (2019), 12 claims: holds 1, undecided 1, not run 9, needs listeners 1." in words
+    assert "InpaintNet (2019), 12 claims: 1 holds, 1 is undecided, 9 were not run and 1 needs listeners." in words
     assert "none here has the question 'musical' (paired, likert)" in words
     page = (tmp_path / "out" / "index.html").read_text()
     assert "fits: probability that inpaintnet is preferred to original" in page
