@@ -18,7 +18,7 @@ from studies.design import FILE
 MUSIC = "midi"  # the folder in a study's folder
 INPUTS = "input"
 MOST_TRIALS = 10
-PARTICIPANTS = {"chorales": 32, "inpainting": 72, "melodies": 72}  # of the examples; enough for a preference of 65 %
+PARTICIPANTS = {"chorales": 72, "inpainting": 72, "melodies": 120}  # of the examples; enough for a preference of 65 %
 EXAMPLES = tuple(PARTICIPANTS)
 SHORT = 2  # bars of an excerpt with which a study of pairs takes five minutes, not fifteen
 

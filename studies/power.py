@@ -92,7 +92,7 @@ def _explained(study: Study, items: int) -> Iterator[str]:
     yield f"assumed: {spreads()}{ties};"
     yield "  nobody stops early or is screened out"
     if items < FEWEST_ITEMS:
-        yield f"note: with {items} items the analysis is of these only, and finds what their clips happen to differ"
+        yield f"note: with so few items ({items}) the page will speak of these items only, and so does this"
 
 
 def spreads() -> str:

@@ -122,6 +122,7 @@ def test_melodies_take_the_longest_models_whose_weights_are_installed(monkeypatc
 def test_templates_declare_whom_they_leave_out(example_studies: dict[str, Study], tmp_path: Path) -> None:
     new.new_study(tmp_path / "own")
     for study in (*example_studies.values(), load_study(tmp_path / "own")):
+        assert study.analysis.difference  # else the page has nothing to tell about power
         assert study.analysis.screening.seconds
         assert study.analysis.screening.trials is None  # whoever stopped before the end counts
         catch = study.trials.identical + study.trials.degraded

@@ -216,6 +216,15 @@ def test_few_items_with_clips_that_differ_need_more_items(study_of) -> None:
     assert none.listeners_needed < 100
 
 
+@pytest.mark.parametrize("items", [3, 12])
+def test_false_findings_are_rare_with_few_and_many_items_of_clips_that_differ(study_of, items: int) -> None:
+    """With three items the analysis knows listeners only; that clips of these differ is then no false finding."""
+    study = study_of("choice", trials={"per_participant": 6 if items > 3 else 3})
+    plan = partial(planned_trials, study, ITEMS[:items])
+    found = simulated_power(Asked("choice"), plan, 0.0, listeners=40, truth=Truth(clip=1.2), simulations=120)
+    assert found.power <= 0.11  # three standard errors above 0.05
+
+
 # ---- commands --------------------------------------------------------------------------------------------------------
 
 
@@ -230,7 +239,7 @@ def test_the_command_says_what_it_assumes(tmp_path: Path) -> None:
     truth = Truth()
     assert f"standard deviations of {truth.taste:g} (tastes), {truth.severity:g} (severity" in ran.output
     assert f"{truth.clip:g} (clips" in ran.output
-    assert lines[-1].startswith("note: with 4 items")
+    assert lines[-1].startswith("note: with so few items (4) the page will speak of these items only")
     assert max(map(len, lines)) <= 120
 
 

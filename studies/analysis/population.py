@@ -103,9 +103,14 @@ def ranks(rng: np.random.Generator, likes: Floats) -> Codes:
     return (-(likes + rng.gumbel(size=likes.shape))).argsort(axis=-1).argsort(axis=-1) + 1
 
 
-def answers(asked: Asked, trials: Trials, truth: Truth, rng: np.random.Generator) -> pd.DataFrame:
-    """A study's answers by listeners drawn anew, to clips drawn anew, as ``tables`` describes them."""
-    likes = _likes(trials, truth, rng)
+def answers(
+    asked: Asked, trials: Trials, truth: Truth, rng: np.random.Generator, *, these_items: bool = False
+) -> pd.DataFrame:
+    """A study's answers by listeners drawn anew, to clips drawn anew, as ``tables`` describes them.
+
+    ``these_items``: strengths are meant over the items of the plan alone, and its clips add up to nothing.
+    """
+    likes = _likes(trials, truth, rng, these_items)
     if asked.design in ("choice", "likert"):
         advantage = likes[:, 0] - likes[:, 1] + truth.side
         if asked.design == "choice":
@@ -119,10 +124,12 @@ def answers(asked: Asked, trials: Trials, truth: Truth, rng: np.random.Generator
     return _singles(trials).assign(rating=rating.ravel())
 
 
-def _likes(trials: Trials, truth: Truth, rng: np.random.Generator) -> Floats:
+def _likes(trials: Trials, truth: Truth, rng: np.random.Generator, these_items: bool) -> Floats:
     systems = len(trials.names)
     taste = rng.normal(0, truth.taste, (trials.listener.max() + 1, systems))
     clip = rng.normal(0, truth.clip, (trials.item.max() + 1, systems))
+    if these_items:
+        clip -= clip.mean(axis=0)
     strengths = np.array([truth.strengths[name] for name in trials.names])
     who, what = trials.listener[:, None], trials.item[:, None]
     return strengths[trials.systems] + taste[who, trials.systems] + clip[what, trials.systems]

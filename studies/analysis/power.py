@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from evalkit.statistics.bootstrap import share_interval
 from studies.analysis import bradley_terry, means, rankings
-from studies.analysis.clustering import t_margin
+from studies.analysis.clustering import FEWEST_ITEMS, t_margin
 from studies.analysis.population import Asked, Trials, Truth, answers
 from studies.analysis.strengths import Contrast
 
@@ -102,9 +102,11 @@ def simulated_power(
     study = _study(asked, truth)
     found = [study(trials, (seed, listeners, i)) for i in range(simulations)]
     if shift == 0:
-        hits = float(sum(any(c.p_holm < level for c in fit.contrasts) for fit in found))
+        hits, chances = sum(any(c.p_holm < level for c in fit.contrasts) for fit in found), simulations
     else:
-        hits = sum(float(np.mean([c.p_holm < level and c.difference > 0 for c in _of(best, fit)])) for fit in found)
+        mine = [c for fit in found for c in _of(best, fit)]
+        hits, chances = sum(c.p_holm < level and c.difference > 0 for c in mine), len(mine)
+    power = hits / chances
     needed = None
     if shift != 0:
         other = 4 * listeners if listeners <= LARGE else listeners // 4
@@ -112,9 +114,8 @@ def simulated_power(
         elsewhere = [study(more, (seed, other, i)) for i in range(max(20, simulations // 8))]
         needed = _planned(best, found, elsewhere, level, wanted)
         if needed is not None:  # simulation and formula differ by what Holm gains after his first step
-            needed = min(needed, listeners) if hits >= wanted * simulations else max(needed, listeners + 1)
-    power = float(hits) / simulations
-    interval = share_interval(round(hits), simulations)  # for one difference: too wide for the mean of several
+            needed = min(needed, listeners) if power >= wanted else max(needed, listeners + 1)
+    interval = share_interval(round(power * simulations), simulations)  # wide enough even if the others go together
     margins = [t_margin(fit.df) * _error(best, [fit]) for fit in found]
     return Power(asked, shift, listeners, power, interval, _median(margins), needed, wanted, simulations)
 
@@ -131,8 +132,13 @@ def analysed(asked: Asked, table: pd.DataFrame) -> Fit:
 
 
 def _study(asked: Asked, truth: Truth) -> Callable[[Trials, Sequence[int]], Fit]:
-    """(plan, seed) -> the analysis of one simulated study."""
-    return lambda trials, seed: analysed(asked, answers(asked, trials, truth, np.random.default_rng(seed)))
+    """(plan, seed) -> the analysis of one simulated study, both of these items only where they are few."""
+
+    def study(trials: Trials, seed: Sequence[int]) -> Fit:
+        few = len(np.unique(trials.item)) < FEWEST_ITEMS
+        return analysed(asked, answers(asked, trials, truth, np.random.default_rng(seed), these_items=few))
+
+    return study
 
 
 def _of(best: str, fit: Fit) -> list[Contrast]:
