@@ -224,6 +224,7 @@ def export(folder: Path, database: str | None, out: Path | None, simulated: bool
 @click.option("--invitation", metavar="CODE", help="Who came with this invitation.")
 @click.option("--prolific", metavar="ID", help="Who came with this Prolific id.")
 @click.option("--expired", is_flag=True, help="What identifies anybody, if the study's retention date has passed.")
+@click.option("--simulated", is_flag=True, help="All simulated listeners, so that a dry run leaves nothing behind.")
 def erase(
     folder: Path,
     database: str | None,
@@ -231,6 +232,7 @@ def erase(
     invitation: str | None,
     prolific: str | None,
     expired: bool,
+    simulated: bool,
 ) -> None:
     """Remove a person's rows on their request; their place goes to the next who comes.
 
@@ -239,13 +241,18 @@ def erase(
       evalkit study erase my-study --participant 1F2E3D4C
       evalkit study erase my-study --prolific 5f0c1d2e3f4a5b6c7d8e9f0a
       evalkit study erase my-study --expired
+      evalkit study erase my-study --simulated
     """
     from studies import erasure
+    from studies.enrolment import remove_simulated
 
     given = [person for person in (participant, invitation, prolific) if person is not None]
-    if len(given) + expired != 1:
-        raise UserError("study erase: give one of --participant, --invitation, --prolific and --expired")
+    if len(given) + expired + simulated != 1:
+        raise UserError("study erase: give one of --participant, --invitation, --prolific, --expired and --simulated")
     opened = opened_before(folder, database)
+    if simulated:
+        click.echo(f"{remove_simulated(opened)} simulated listeners: erased")
+        return
     if expired:
         _erase_expired(opened, folder)
         return

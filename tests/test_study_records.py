@@ -243,6 +243,8 @@ def test_the_commands(folder: Path):
     person = pd.read_csv(folder / "records" / "participants.csv")["listener"][0]
     assert "erased" in run("erase", folder, "--participant", person)
     assert "1 erased, 2 finished" in run("status", folder, "--simulated")
+    assert "3 simulated listeners: erased" in run("erase", folder, "--simulated")
+    assert "participants  nobody yet" in run("status", folder, "--simulated")
     for name, state in (("pause", "paused"), ("close", "closed"), ("reopen", "open")):
         assert f"the study is {state}" in run(name, folder)
         assert f"study         {state}" in run("status", folder)
@@ -251,8 +253,8 @@ def test_the_commands(folder: Path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["erase", "."], "give one of --participant, --invitation, --prolific and --expired"),
-        (["erase", ".", "--participant", "p", "--expired"], "give one of --participant, --invitation, --prolific and"),
+        (["erase", "."], "give one of --participant, --invitation, --prolific, --expired and --simulated"),
+        (["erase", ".", "--participant", "p", "--expired"], "give one of --participant, --invitation, --prolific,"),
         (["simulate", ".", "--strength", "system-1"], "--strength: 'system-1' is not SYSTEM=LOGITS"),
         (["simulate", ".", "--strength", "system-1=nan"], "is not SYSTEM=LOGITS"),
         (["simulate", ".", "--strength", "system-1=1e9"], r"'system-1=1e9': give -20 to 20 logits"),
