@@ -118,7 +118,7 @@ def sample_name(name: str) -> str:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """The file is there whole or not at all, even if the process is killed while writing."""
+    """The file is there whole or not at all, even if the process is killed while writing; an OSError names it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{token_hex(8)}")
     try:
@@ -127,6 +127,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # a full disk's names no file, others the temporary one
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.results import sample_name, to_json
+from evalkit.results import sample_name, to_json, write_atomically
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=400), min_size=2, unique=True))
@@ -31,3 +35,22 @@ def test_json_has_no_nan_and_says_infinity_in_words():
     document = {"nan": math.nan, "inf": math.inf, "list": [-math.inf, 1.5], "b": None}
     assert json.loads(to_json(document)) == {"nan": None, "inf": "inf", "list": ["-inf", 1.5], "b": None}
     assert to_json(document) == to_json(dict(reversed(document.items())))
+
+
+def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch):
+    file = tmp_path / "out" / "results.json"
+    write_atomically(file, "before")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(IsADirectoryError) as refused:
+        write_atomically(folder, "x")
+    assert refused.value.filename == str(folder)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as the system says it: without a name
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as refused:
+        write_atomically(file, "after")
+    assert refused.value.filename == str(file)
+    assert (file.read_text(), len(list(file.parent.iterdir()))) == ("before", 1)
