@@ -15,8 +15,8 @@ from evalkit.errors import UserError
 from reports.cli import report
 from reports.formatting import pvalue
 from reports.studies import read_studies
-from reports.study_figures import shown_pairs
 from reports.study_answer import answer
+from reports.study_figures import shown_pairs
 from reports.study_sections import study_sections
 from studies.analysis.summary import analyse
 from studies.analyze import analyze
@@ -287,7 +287,9 @@ def test_undecided_answers_are_on_the_page(votes: Path) -> None:
     assert page.count("<small>8 undecided</small>") == 2
 
 
-@pytest.mark.parametrize(("rule", "sentence"), [(2, "those count who answered 2 trials or more"), (None, "count like all others")])
+@pytest.mark.parametrize(
+    ("rule", "sentence"), [(2, "those count who answered 2 trials or more"), (None, "count like all others")]
+)
 def test_the_page_says_what_becomes_of_answers_of_those_who_stopped(
     ranked, tmp_path: Path, rule: int | None, sentence: str
 ) -> None:
