@@ -26,7 +26,7 @@ def test_two_groups_and_two_systems_are_a_t_test_of_the_listeners_differences() 
     early = difference.index.map(group) == "early"
     oracle = stats.ttest_ind(difference[early], difference[~early])
     assert found.statistic == pytest.approx(oracle.statistic**2)
-    assert (found.df, found.denominator) == (1, 15)
+    assert (found.df, found.df_denominator) == (1, 15)
     assert found.p == pytest.approx(oracle.pvalue, abs=0.03)
 
 
@@ -75,7 +75,7 @@ def test_groups_that_cannot_be_compared_have_no_p() -> None:
     two = table[table["listener"] < "listener-0002"]
     found = compare_groups(two, {who: who for who in two["listener"].unique()}, bradley_terry.fit)
     assert math.isnan(found.p)
-    assert math.isnan(found.denominator)
+    assert math.isnan(found.df_denominator)
     without = table[table["listener"].map(late) | ((table["left"] != "c") & (table["right"] != "c"))]
     assert math.isnan(compare_groups(without, late, bradley_terry.fit).p)
 
@@ -83,5 +83,5 @@ def test_groups_that_cannot_be_compared_have_no_p() -> None:
 def test_the_slopes_f_has_the_denominator_that_its_p_is_from() -> None:
     table = simulate_pairs({"a": 0.5, "b": 0.0, "c": 0.0}, listeners=20, trials=12, seed=1)
     found = interaction(table, {who: float(i) for i, who in enumerate(table["listener"].unique())})
-    assert (found.df, found.denominator) == (2, 18)
+    assert (found.df, found.df_denominator) == (2, 18)
     assert found.p == pytest.approx(stats.f.sf(found.statistic, 2, 18))

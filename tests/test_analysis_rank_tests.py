@@ -15,6 +15,7 @@ from statsmodels.stats.multitest import multipletests
 from evalkit.statistics.multiplicity import bonferroni, holm
 from studies.analysis.rank_tests import (
     critical_difference,
+    dunn,
     friedman,
     kruskal_wallis,
     nemenyi,
@@ -47,6 +48,23 @@ def test_kruskal_wallis_of_three_groups() -> None:
     assert (found.df, found.n) == (2, 15)
     assert found.effect == pytest.approx(5.226316 / 14, abs=1e-6)
     assert found.warnings == ()
+
+
+def test_dunn_after_kruskal_wallis() -> None:
+    """By hand: 2 to 5 occur 3, 4, 4 and 3 times; ranks sum to 24, 40.5 and 55.5."""
+    table = ratings(THREE, crossed=False)
+    ranks = dict(zip("ABC", (24.0 / 5, 40.5 / 5, 55.5 / 5), strict=True))
+    assert kruskal_wallis(table).mean_ranks == pytest.approx(ranks)
+    ties = sum(t**3 - t for t in (1, 3, 4, 4, 3))
+    error = math.sqrt((15 * 16 / 12 - ties / (12 * 14)) * (1 / 5 + 1 / 5))
+    p = {pair: 2 * stats.norm.sf(abs(ranks[pair[0]] - ranks[pair[1]]) / error) for pair in ("AB", "AC", "BC")}
+    found = dunn(table)
+    assert found["A", "C"] == pytest.approx(3 * p["AC"])
+    assert found["A", "B"] == pytest.approx(2 * p["AB"])
+    assert found["B", "C"] == pytest.approx(max(p["BC"], 2 * p["AB"]))
+    two = table[table["system"] != "B"]
+    assert dunn(two)["A", "C"] == pytest.approx(kruskal_wallis(two).p)
+    assert math.isnan(dunn(table.assign(rating=3))["A", "B"])
 
 
 def test_friedman_of_the_same_numbers_as_blocks() -> None:

@@ -59,7 +59,7 @@ class Interaction:
     p: float
     listeners: int
     left_out: int  # listeners whose property is unknown
-    denominator: float = math.nan  # degrees of freedom of F: F(df, denominator)
+    df_denominator: float = math.nan  # degrees of freedom of F: F(df, df_denominator)
 
 
 def goodness_of_fit(table: pd.DataFrame, *, ties: Ties = "davidson", side: bool = True) -> GoodnessOfFit:

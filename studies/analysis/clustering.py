@@ -1,7 +1,21 @@
 """Covariance of estimates whose observations come in clusters: listeners, items, or both.
 
 Listeners have tastes, and some of a system's clips are good, whoever listens. Both are samples: errors that know only
-listeners are too small for a statement about other clips (tests/benchmarks/simulate_coverage.py).
+listeners are too small for a statement about other clips. True nulls rejected at 5 %, in per cent, where clips differ
+with a standard deviation (logits) of 0, 0.5 and 1 (tests/benchmarks/simulate_coverage.py: 500 studies of three systems
+whose listeners have tastes; "all systems are alike"):
+
+                                           naive          by listener    both
+    choice, 72 listeners x 10, 30 items    20 39 57       7 21 42        7  6  7
+    choice, 30 x 12, 12 items              24 40 59       5 19 43        4  3  3
+    choice, 40 x 6, 6 items                10 37 64       3 25 57        1  1  2
+    graded, 72 x 8, 30 items               22 37 51       7 16 37        6  5  5
+    ranking, 14 x 15 sets                  28 41 58       6 16 40        9  5  5
+    ranking, 30 x 8 sets                   12 53 74       3 36 70        2  3  2
+    rating, 30 x 6 items                    8 37 66       6 32 63        3  4  5
+    rating, 20 x 20 items                  24 40 57       4 13 35        4  4  5
+
+Of single pairs it is 2 to 7 with both, and their 95 % intervals cover 93 to 98 % (by listener, clips of 1: 50 to 73 %).
 
 Source: Liang and Zeger (1986), Longitudinal data analysis using generalized linear models, Biometrika 73; two ways:
 Cameron, Gelbach and Miller (2011), Robust inference with multiway clustering, J. Bus. Econ. Stat. 29, eq. 2.7.

@@ -42,7 +42,7 @@ class GroupComparison:
     df: int
     p: float  # by permutation
     left_out: int  # listeners without a group
-    denominator: float = math.nan  # degrees of freedom of F: F(df, denominator)
+    df_denominator: float = math.nan  # degrees of freedom of F: F(df, df_denominator)
     method: str = "listeners permuted among the groups"
 
 

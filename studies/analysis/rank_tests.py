@@ -1,9 +1,9 @@
 """Tests by ranks, with the unit that each treats as independent stated and checked.
 
-    kruskal_wallis      ratings of different units per system
-    friedman, nemenyi   ratings or ranks of the same units (blocks) for every system
-    pairwise_wilcoxon   every pair of systems on the same units, Holm's and Bonferroni's corrections
-    welch_t             one pair, one-sided or two-sided, on different units
+    kruskal_wallis, dunn  ratings of different units per system
+    friedman, nemenyi     ratings or ranks of the same units (blocks) for every system
+    pairwise_wilcoxon     every pair of systems on the same units, Holm's and Bonferroni's corrections
+    welch_t               one pair, one-sided or two-sided, on different units
 
 ``unit`` is a column, or several, whose values are averaged first: "listener" (the default), "item",
 ("listener", "item"), ...; ``unit=None`` takes every row for independent, as the papers did; ``warnings`` say so. Higher
@@ -95,6 +95,30 @@ def kruskal_wallis(table: pd.DataFrame, *, unit: Unit = "listener", value: str =
     effect = h / (total - 1) if total > 1 else math.nan
     means = dict(zip(systems.tolist(), mean_ranks.tolist(), strict=True))
     return SystemsTest("Kruskal-Wallis", h, df, p, effect, "epsilon squared", total, _name(unit), means, 0, warnings)
+
+
+def dunn(table: pd.DataFrame, *, unit: Unit = "listener", value: str = "rating") -> dict[tuple[str, str], float]:
+    """p-values of every pair of systems after Kruskal-Wallis, corrected by Holm; of differences of mean ranks.
+
+    Source: Dunn (1964), Multiple comparisons using rank sums, Technometrics 6, with its correction for ties. NaN where
+    all values are equal.
+    """
+    from scipy.special import ndtr
+    from scipy.stats import rankdata
+
+    _checked(table, unit, value)
+    values = table if unit is None else unit_means(table, unit, value)
+    ranks = rankdata(values[value].to_numpy(np.float64))
+    systems, codes = np.unique(values["system"].astype(str), return_inverse=True)
+    n = np.bincount(codes)
+    mean = np.bincount(codes, ranks) / n
+    variance = ranks.var(ddof=1)  # N (N + 1) / 12 without ties, and less by their term with them
+    pairs = list(combinations(range(len(systems)), 2))
+    a, b = np.array(pairs, np.intp).reshape(-1, 2).T
+    error = np.sqrt(variance * (1 / n[a] + 1 / n[b]))
+    z = np.divide(mean[a] - mean[b], error, out=np.full(len(pairs), np.nan), where=error > 0)
+    names = [(str(systems[i]), str(systems[j])) for i, j in pairs]
+    return dict(zip(names, holm(2 * ndtr(-np.abs(z))).tolist(), strict=True))
 
 
 def friedman(table: pd.DataFrame, *, unit: Unit = "listener", value: str = "rating") -> SystemsTest:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.analysis.clustering import wald_test
+from studies.analysis.clustering import denominator, wald_test
 from studies.analysis.strengths import NOWHERE, Effect, effect
 from studies.analysis.tables import checked_ratings
 
@@ -43,6 +43,7 @@ class Regression:
     n: int
     listeners: int
     notes: tuple[str, ...] = ()
+    df_denominator: float = math.nan  # degrees of freedom of F: F(df, df_denominator)
 
 
 def ordinal(table: pd.DataFrame, scale: tuple[float, float] | None = None) -> Regression:
@@ -138,4 +139,6 @@ def _regression(name: str, table: pd.DataFrame, scale: tuple[float, float] | Non
         s: effect(float(v), float(c), df) if np.isfinite(c) else Effect(math.nan, math.nan, NOWHERE, math.nan)
         for s, v, c in zip(systems[1:], values, np.diag(covariance), strict=True)
     }
-    return Regression(name, systems[0], effects, statistic, width, p, len(plain), listeners, tuple(notes))
+    return Regression(
+        name, systems[0], effects, statistic, width, p, len(plain), listeners, tuple(notes), denominator(df, width)
+    )

@@ -27,10 +27,11 @@ from studies.analysis.groups import compare_groups
 from studies.analysis.plain import to_plain
 from studies.analysis.power import Reached, reached
 from studies.analysis.published import Assumption, Published, Verdict
-from studies.analysis.rank_tests import friedman, nemenyi
+from studies.analysis.rank_tests import dunn, friedman, kruskal_wallis, nemenyi
 from studies.analysis.regressions import gee, mixed, ordinal
 from studies.analysis.reliability import Reliability, krippendorff_alpha, split_half
 from studies.analysis.screening import Rules, Screening, kept_rows, screen
+from studies.analysis.standings import simultaneous, standings
 from studies.analysis.strengths import Contrast, Effect
 from studies.analysis.tables import TableError, checked, is_simulated
 
@@ -195,6 +196,13 @@ def _findings(
     fit, contrasts, overall = parts.pop("fit"), parts["contrasts"], parts["overall"]
     tests: tuple[Published, ...] = parts["published"]
     wanted = plan.difference.get(question.name) if isinstance(plan.difference, Mapping) else plan.difference
+    together = simultaneous(fit)
+    if any(math.isfinite(pair.p) for pair in together):
+        parts["others"]["simultaneous intervals"] = together
+    if places := standings(fit, together):
+        parts["others"]["possible ranks"] = places
+    if math.isnan(overall[2]) and len(fit.linked) == 1 and any(math.isfinite(c.p) for c in contrasts):
+        parts["notes"] = (*parts["notes"], f"{_fewest(fit)} are too few for one test of {len(fit.systems)} systems")
     base: dict[str, Any] = {
         "question": question.name,
         "kind": question.kind,
@@ -332,11 +340,8 @@ def _ratings(plan: Plan, question: Question, table: pd.DataFrame, resamples: int
     yes_no = question.kind == "each"
     scale = (0, 1) if yes_no else (1, question.points or 6)
     fit = means.rating_means(table, scale=scale)
-    blocks = friedman(table)
-    others: dict[str, Any] = {
-        "Friedman by listener": blocks,
-        "Nemenyi": nemenyi(blocks),
-        "Wilcoxon by listener": published.by_listener("rating", table),
+    others: dict[str, Any] = _between_listeners(table) or _within_listeners(table)
+    others |= {
         "permutation by listener": _permutation(table, "rating", seed),
         "bootstrap by listener and item": means.two_way_bootstrap(table, scale=scale, seed=seed),
         "ordinal": ordinal(table, scale),
@@ -358,6 +363,28 @@ def _ratings(plan: Plan, question: Question, table: pd.DataFrame, resamples: int
         "notes": fit.notes,
         "by_group": (partial(means.rating_means, scale=scale, cluster="listener"), "means"),
     }
+
+
+def _within_listeners(table: pd.DataFrame) -> dict[str, Any]:
+    """Tests by ranks for listeners who judged several systems."""
+    blocks = friedman(table)
+    return {
+        "Friedman by listener": blocks,
+        "Nemenyi": nemenyi(blocks),
+        "Wilcoxon by listener": published.by_listener("rating", table),
+    }
+
+
+def _between_listeners(table: pd.DataFrame) -> dict[str, Any]:
+    """Tests by ranks where each listener judged one system only; empty where one judged several."""
+    if table.groupby("listener")["system"].nunique().max() > 1 or table["system"].nunique() < 2:
+        return {}
+    return {"Kruskal-Wallis by listener": kruskal_wallis(table), "Dunn": dunn(table)}
+
+
+def _fewest(fit: Any) -> str:
+    n = min(fit.clusters)
+    return f"{n} {'listeners' if n == fit.clusters[0] else 'items'}"
 
 
 def _clustered(cluster: Cluster) -> str:
