@@ -207,6 +207,16 @@ def test_planner_and_page_agree(study_of, name: str) -> None:
     assert said == pytest.approx(promised.power, abs=0.1)
 
 
+@pytest.mark.parametrize(("name", "share"), [("choice", 0.65), ("likert", 0.66), ("rank", 0.62), ("rating", 0.66)])
+def test_as_many_listeners_as_it_says_do(study_of, name: str, share: float) -> None:
+    study = study_of(name)
+    asked = asked_of(study, study.questions[0])
+    few = planned_power(study, ITEMS, asked, 24, share=share, simulations=160)
+    enough = planned_power(study, ITEMS, asked, few.listeners_needed, share=share, simulations=160)
+    assert 0.2 < few.power < 0.7
+    assert enough.power == pytest.approx(0.8, abs=0.1)
+
+
 def test_few_items_with_clips_that_differ_need_more_items(study_of) -> None:
     study = study_of("choice")
     plan = partial(planned_trials, study, ITEMS[:7])

@@ -174,23 +174,32 @@ def _items(fit: Fit) -> float:
 def reached(fit: Fit, difference: float, *, level: float = 0.05, wanted: float = 0.8) -> tuple[Reached, ...]:
     """Of every two systems: power for ``difference`` (declared before, not the one observed) with their own error."""
     listeners, pairs = fit.clusters[0], sum(math.isfinite(c.p) for c in fit.contrasts) or 1
+    of_items = _share_of_items(fit)
     found = []
     for c in fit.contrasts:
         variance = c.standard_error**2
         power = _power(difference, c.standard_error, fit.df, level / pairs)
-        lasting = _lasting(fit, c)
-        needed = _needed(difference, listeners, variance, lasting, _items(fit), level / pairs, wanted)
+        needed = _needed(difference, listeners, variance, variance * of_items, _items(fit), level / pairs, wanted)
         found.append(Reached(str(c.left), str(c.right), difference, power, listeners, needed, wanted))
     return tuple(found)
 
 
-def _lasting(fit: Fit, contrast: Contrast) -> float:
-    """The part of a difference's variance that more listeners to the same items would not take away."""
+def _share_of_items(fit: Fit) -> float:
+    """The part of the differences' variances that more listeners to the same items would not take away.
+
+    It is estimated with much noise, so of all differences together.
+    """
     if len(fit.clusters) < 2 or fit.influence is None:
         return 0.0
-    left, right = (fit.influence[:, fit.systems.index(system)] for system in (contrast.left, contrast.right))
-    of_listeners = float(((left - right) ** 2).sum()) * len(left) / max(1, len(left) - 1)
-    return max(0.0, contrast.standard_error**2 - of_listeners)
+    place = {system: i for i, system in enumerate(fit.systems)}
+    factor = len(fit.influence) / max(1, len(fit.influence) - 1)
+    whole = of_listeners = 0.0
+    for c in fit.contrasts:
+        if math.isfinite(c.standard_error):
+            own = fit.influence[:, place[c.left]] - fit.influence[:, place[c.right]]
+            whole += c.standard_error**2
+            of_listeners += float(own @ own) * factor
+    return max(0.0, 1 - of_listeners / whole) if whole else 0.0
 
 
 def _power(difference: float, error: float, df: float, level: float) -> float:
