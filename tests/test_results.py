@@ -49,10 +49,11 @@ def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Pat
     def read_only(*_):
         raise OSError(errno.EROFS, "Read-only file system", "its temporary file")
 
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="Read-only") as refused:
+    with monkeypatch.context() as patched:
         patched.setattr("builtins.open", read_only)
         patched.setattr(Path, "unlink", read_only)
-        write_atomically(file, "after")
+        with pytest.raises(OSError, match="Read-only") as refused:
+            write_atomically(file, "after")
     assert refused.value.filename == str(file)
 
     def full(descriptor):
