@@ -121,7 +121,8 @@ def power(study: Study) -> Iterator[str]:
         return
     if found.power < WANTED_POWER:
         what = f"a preference of {SHARE:.0%}" if declared is None else f"the declared difference of {declared:g}"
-        enough = f"about {found.listeners_needed} would do" if found.listeners_needed else "it takes more items"
+        more = "items" if found.margin > 0 else "listeners"
+        enough = f"about {found.listeners_needed} would do" if found.listeners_needed else f"it takes more {more}"
         yield (
             f"{shown} find {what} with a power of {found.power:.2f} only; for {WANTED_POWER} {enough} (of "
             f"{question.name!r}; assumed: {spreads()})"

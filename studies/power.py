@@ -76,7 +76,9 @@ def _unit(asked: Asked) -> str:
 
 def _line(share: float, found: Power) -> str:
     low, high = found.ci95
-    needed = f"about {found.listeners_needed}" if found.listeners_needed else "more items"
+    needed = (
+        f"about {found.listeners_needed}" if found.listeners_needed else "more items" if found.margin > 0 else "more"
+    )
     return (
         f"  {share:>6.0%}  {found.listeners:>9}  {found.power:>5.2f}  [{low:.2f}, {high:.2f}]  {found.margin:<15.2f}  "
         f"{needed if found.shift else '-'}"

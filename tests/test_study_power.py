@@ -253,6 +253,13 @@ def test_the_command_says_what_it_assumes(tmp_path: Path) -> None:
     assert max(map(len, lines)) <= 120
 
 
+def test_two_listeners_of_one_trial_say_nothing_of_how_many_it_takes(study_of) -> None:
+    study = study_of("rating", trials={"per_participant": 1}, target={"participants": 2})
+    study = study.model_copy(update={"items": 24})
+    (line,) = plan_checks.power(study)
+    assert "a power of 0.00 only; for 0.8 it takes more listeners" in line
+
+
 def test_questions_that_are_alike_are_simulated_once(make_study) -> None:
     kinds = {"improved": "each", "quality": "rank", "bach": "rank"}
     study, _ = make_study("ranking", questions=[{"name": n, "kind": k, "text": "?"} for n, k in kinds.items()])
