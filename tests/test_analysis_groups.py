@@ -85,3 +85,20 @@ def test_the_slopes_f_has_the_denominator_that_its_p_is_from() -> None:
     found = interaction(table, {who: float(i) for i, who in enumerate(table["listener"].unique())})
     assert (found.df, found.df_denominator) == (2, 18)
     assert found.p == pytest.approx(stats.f.sf(found.statistic, 2, 18))
+
+
+def test_a_property_of_no_consequence_is_found_as_rarely_as_stated() -> None:
+    """Without regard to what listeners at the ends of the property weigh, 9 % of these studies would find one."""
+    strengths, hits = {"a": 0.5, "b": 0.0, "c": -0.3, "d": 0.1}, 0
+    for seed in range(200):
+        table = simulate_pairs(strengths, listeners=40, trials=12, seed=seed)
+        draw = np.random.default_rng([7, seed])
+        hits += interaction(table, {who: draw.normal() for who in table["listener"].unique()}).p < 0.05
+    assert 0.01 <= hits / 200 <= 0.08
+
+
+def test_a_system_that_one_listener_alone_judged_leaves_slopes_defined() -> None:
+    table = simulate_pairs({"a": 0.5, "b": 0.0, "c": -0.3, "d": 0.1}, listeners=30, trials=24, seed=3)
+    alone = table[(table["listener"] == "listener-0000") | ((table["left"] != "d") & (table["right"] != "d"))]
+    found = interaction(alone, {who: float(who[-4:]) for who in alone["listener"].unique()})
+    assert found.slopes["a"].standard_error != 0

@@ -51,7 +51,8 @@ def compare_groups(
 ) -> GroupComparison:
     """Fit every group by itself, and test whether groups differ in the differences of systems.
 
-    ``group_of``: listener -> group (None: left out). ``fit`` must cluster by listener; ``values`` names its estimates.
+    ``group_of``: listener -> group (None: left out). ``fit`` must cluster by listener, or by listener and item;
+    ``values`` names its estimates.
     NaN if a group misses a system, or if there are no more listeners than groups and systems.
     """
     checked(table, ("listener",))

@@ -266,7 +266,7 @@ def _pairs(plan: Plan, question: Question, table: pd.DataFrame, resamples: int, 
         "others": others,
         "reliability": _pair_reliability(table, published.points(table)),
         "notes": tuple(notes),
-        "by_group": (bradley_terry.fit, "strengths"),
+        "by_group": (partial(bradley_terry.fit, cluster="auto"), "strengths"),
         "slopes": partial(interaction, table),
     }
 
@@ -302,7 +302,7 @@ def _graded(plan: Plan, question: Question, table: pd.DataFrame, resamples: int,
         "others": others,
         "reliability": _pair_reliability(table, means.left_preference(table, scale)),
         "notes": fit.notes,
-        "by_group": (partial(means.preference_means, scale=scale), "means"),
+        "by_group": (partial(means.preference_means, scale=scale, cluster="auto"), "means"),
     }
 
 
@@ -332,7 +332,7 @@ def _ranks(plan: Plan, question: Question, table: pd.DataFrame, resamples: int, 
         "others": others,
         "reliability": _reliability(table, "rank", resamples, seed),
         "notes": fit.notes,
-        "by_group": (rankings.fit, "strengths"),
+        "by_group": (partial(rankings.fit, cluster="auto"), "strengths"),
     }
 
 
@@ -361,7 +361,7 @@ def _ratings(plan: Plan, question: Question, table: pd.DataFrame, resamples: int
         "others": others,
         "reliability": _reliability(table, "rating", resamples, seed),
         "notes": fit.notes,
-        "by_group": (partial(means.rating_means, scale=scale, cluster="listener"), "means"),
+        "by_group": (partial(means.rating_means, scale=scale), "means"),
     }
 
 
