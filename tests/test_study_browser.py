@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -465,8 +466,10 @@ def _take_part(opened: OpenStudy) -> None:
     session.answer_background(opened, token, {"musical_background": 1})
     session.set_sound(opened, token, {"volume_set": True})
     while (page := session.next_trial(opened, token)) is not None:
-        heard = {"seq": 0, "kind": "heard", "clip": 0, "start": 0, "end": 1}
-        session.record_events(opened, token, page.page_id, [heard])
+        time.sleep(0.6)
+        session.record_events(
+            opened, token, page.page_id, [{"seq": 0, "kind": "heard", "clip": 0, "start": 0, "end": 1}]
+        )
         session.submit(opened, token, page.trial, page.page_id, {"human": 3})
 
 
