@@ -110,7 +110,8 @@ def test_what_a_clip_is_better_is_so_for_all_listeners(clip: float, agree: bool)
 
 
 @pytest.mark.parametrize(
-    ("asked", "difference", "end"), [(Asked("rating", 2), 0.6, "0.5"), (Asked("likert", 5), 2.1, "2")]
+    ("asked", "difference", "end"),
+    [(Asked("rating", 2), 0.6, "0.5"), (Asked("likert", 5), 2.1, "2"), (Asked("rank"), 40.0, "34.5")],
 )
 def test_a_difference_beyond_the_scale(asked: Asked, difference: float, end: str) -> None:
     with pytest.raises(ValueError, match=f"ends at {end}$"):

@@ -170,7 +170,8 @@ def expected(asked: Asked, shift: float, truth: Truth) -> tuple[float, float]:
     share = _decided(chances[:half].sum(), chances[-half:].sum())
     if asked.design == "likert":
         return share, float(chances @ ((asked.points - 1) / 2 - steps))
-    return share, math.log(share / (1 - share)) if share < 1 else math.inf
+    bounded = min(share, 1 - 1e-15)
+    return share, math.log(bounded / (1 - bounded))
 
 
 def _decided(ahead: float, behind: float) -> float:
