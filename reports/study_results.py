@@ -8,24 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median_low
 from typing import Any
 
 from reports.formatting import interval_decimals, minus, number, off_zero_interval, pvalue
 from studies.analysis.records import NAMES, Row, further, is_interval
 
-TITLES = {
+TITLES = {  # in the order of reading
+    "simultaneous intervals": "Intervals that hold for all pairs together (max-t)",
+    "possible ranks": "Ranks that these intervals leave possible, and how likely each system is the best",
     "Friedman by listener": "Are all systems alike? Friedman’s test",
     "Nemenyi": "Nemenyi’s test of every pair, after Friedman’s",
+    "Kruskal-Wallis by listener": "Are all systems alike? Kruskal and Wallis’s test, one value per listener",
+    "Dunn": "Dunn’s test of every pair, after Kruskal and Wallis’s (Holm)",
     "Wilcoxon by listener": "Wilcoxon’s signed-rank test, one value per listener",
     "permutation by listener": "Are all systems alike? Permutation by listener",
     "bootstrap by listener": "Bootstrap: listeners drawn with replacement",
     "bootstrap by listener and item": "Bootstrap: listeners and items drawn with replacement",
-    "goodness of fit": "Does one number per system describe the comparisons?",
-    "circular triads": "Circular triads: a is preferred to b, b to c and c to a",
-    "most influential listeners": "Listeners without whom the estimates change most",
     "ordinal": "Ordinal regression (cumulative logit)",
     "GEE": "Generalised estimating equations",
     "mixed": "Linear mixed model",
+    "goodness of fit": "Does one number per system describe the comparisons?",
+    "circular triads": "Circular triads: a is preferred to b, b to c and c to a",
+    "most influential listeners": "Listeners without whom the estimates change most",
 }
 WORDS = {  # of the columns
     "ci95": "95 % interval", "mean_ranks": "mean rank", "best": "P(best)", "ranks": "rank",
@@ -70,12 +75,18 @@ class Result:
 
 
 def results(found: Mapping[str, Any], order: Sequence[str]) -> dict[str, Result]:
-    """By name, all further results of a question; those about properties of listeners among them.
+    """By name, all further results of a question, in the order of ``TITLES``; then those about kinds of listeners.
 
     ``order``: systems, the best first, in which rows stand.
     """
     best = "Rank 1 is best." if found["kind"] == "rank" else "The highest rank is best."
-    return {name: _result(name, parts, order, best) for name, parts in further(found)}
+    made = {name: _result(name, parts, order, best) for name, parts in further(found)}
+    return {name: made[name] for name in dict.fromkeys((*TITLES, *made)) if name in made}
+
+
+def pairs_table(contrasts: Sequence[Mapping[str, Any]], order: Sequence[str]) -> ResultTable:
+    """The differences of the headline."""
+    return _table(by_strength(contrasts, order), "", "")
 
 
 def by_strength(pairs: Sequence[Mapping[str, Any]], order: Sequence[str]) -> list[dict[str, Any]]:
@@ -163,7 +174,8 @@ def _table(rows: Sequence[Row], against: str, note: str) -> ResultTable:
     if "listener" in first and "system" in first:
         columns.insert(0, "system")
     heads = [_capital(_word(key) + (against if key == "effects.value" else "")) for key in columns]
-    cells = [[_name(row), *(_cell(key, row, below.get(key)) for key in columns)] for row in rows]
+    digits = {key: _decimals([(row[key], row[below[key]]) for row in rows]) for key in below}
+    cells = [[_name(row), *(_cell(key, row, below.get(key), digits.get(key, 2)) for key in columns)] for row in rows]
     if shared:
         note = f"{_capital(', '.join(f'{_word(key)}: {value}' for key, value in shared.items()))}. {note}".strip()
     return ResultTable([_row_word(first), *heads], cells, note)
@@ -185,14 +197,23 @@ def _row_word(row: Row) -> str:
     return next((word for key, word in HEADS.items() if key in row), "System")
 
 
-def _cell(key: str, row: Row, interval_key: str | None) -> tuple[str, str]:
+def _decimals(measured: Sequence[tuple[float | None, Sequence[float | None]]]) -> int:
+    """Of a whole column."""
+    wide = [
+        (value, (low, high)) for value, (low, high) in measured if low is not None and high is not None and low < high
+    ]
+    return median_low([interval_decimals(value, ends) for value, ends in wide] or [2])
+
+
+def _cell(key: str, row: Row, interval_key: str | None, decimals: int) -> tuple[str, str]:
     value = row[key]
+    if "difference" in row and row["difference"] is None and key != "n":
+        return ("not compared" if key == "difference" else "–"), ""
     if interval_key is None:
         return _text(key, value), ""
     ends = row[interval_key]
-    known = None not in ends
-    decimals = interval_decimals(value, tuple(ends) if known else None)
-    return minus(number(value, decimals)), _interval(ends, decimals) if known else "no interval"
+    unknown = None in ends or (key == "difference" and ends[0] == ends[1])  # no answers vary: no model knows how much
+    return minus(number(value, decimals)), "no interval" if unknown else _interval(ends, decimals)
 
 
 def _text(key: str, value: Any) -> str:

@@ -15,7 +15,7 @@ from reports.records import Record
 from reports.significance import letters
 from reports.studies import StudyRecord
 from reports.study_answer import after_screening, answer, different, linked, one_sided
-from reports.study_results import Result, by_strength, results
+from reports.study_results import Result, ResultTable, by_strength, pairs_table, results
 from studies.findings import OURS
 
 Found = Mapping[str, Any]
@@ -66,12 +66,14 @@ class QuestionSection:
     share: str  # heading of ``SystemRow.share``, empty for none
     decimals: int
     answer: list[str]
-    contrasts: list[dict[str, Any]]  # the better system first
+    pairs: ResultTable
+    testable: bool  # whether there is any test of two systems
     plates: list[tuple[Drawing, str]]
     verdicts: list[Mapping[str, Any]]  # of the published tests, one by one, beside the suitable ones
     changes: list[Mapping[str, Any]]  # those that are not shared
     warnings: list[str]  # of the published tests
     published: list[dict[str, Any]]
+    power: list[dict[str, Any]]
     at_hand: list[Result]
     others: list[Result]
     properties: list[tuple[str, Any]]  # of listeners: a sentence, a ``Result``, or groups as the findings have them
@@ -146,14 +148,16 @@ def _question(
         decimals=min(known, default=2),
         answer=one_sided(record, asked["name"])
         or [*answer(found, plan["level"]), *after_screening(found, everyone, plan["level"], screened)],
-        contrasts=by_strength(found["contrasts"], order),
+        pairs=pairs_table(found["contrasts"], order) if found["contrasts"] else ResultTable([], [], ""),
+        testable=any(c["p_holm"] is not None for c in found["contrasts"]),
         plates=_plates(record, found),
         verdicts=[verdict for _, verdict in tests],
         changes=[verdict for _, verdict in tests if verdict["changes"]],
         warnings=list(dict.fromkeys(w for test in found["published"] for w in test.get("warnings", ()))),
         published=[_published(test) for test, _ in tests],
+        power=[row | {"difference": abs(row["difference"])} for row in by_strength(found["power"], order)],
         at_hand=[further[name] for name in at_hand if name in further],
-        others=[further[name] for name in found["others"] if name in further and name not in at_hand],
+        others=[further[name] for name in further if name in found["others"] and name not in at_hand],
         properties=[(name, _property(value, further.get(name))) for name, value in found["properties"].items()],
         undecided=_undecided(found["descriptive"]),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,8 @@ def analyze(
     if blind or (before == "blind" and not reveal):
         blinding = "blind"
         collected = blinded(collected)
-    findings = analyse(collected.plan, collected.tables, seed=collected.seed)
+    with _working(collected):
+        findings = analyse(collected.plan, collected.tables, seed=collected.seed)
     made = document(collected, findings, blinding)
     write(out, made, collected.tables)
     for line in sentences(collected, findings):
@@ -109,6 +111,15 @@ def _render(out: Path) -> None:
         click.echo(f"for the page: evalkit report {' '.join(arguments)}", err=True)
         return
     report.main(arguments, prog_name="evalkit report", standalone_mode=False)
+
+
+def _working(collected: Collected) -> AbstractContextManager[object]:
+    """A line on stderr, if that is a terminal: a hundred thousand ratings take minutes."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    rows = sum(len(collected.tables[question.name]) for question in collected.plan.questions)
+    return console.status(f"analysing {rows:,} rows of answers") if console.is_terminal else nullcontext()
 
 
 def sentences(collected: Collected, findings: StudyFindings) -> Iterator[str]:
@@ -164,7 +175,7 @@ def _strengths(found: Findings) -> Iterator[str]:
     for e in ordered:
         yield f"  {e.system!s:<{width}}  {e.value:+.2f}  {_ends(*e.ci95)}  n {e.n}"
     statistic, df, p = found.overall
-    if not math.isnan(p):
+    if not math.isnan(p) and not all(math.isnan(c.p) for c in found.contrasts):
         yield f"  all alike? F({df}, {found.overall_df:.0f}) = {statistic:.2f}, p = {p:.2g}"
     for c in found.contrasts:
         if c.p_holm < 0.05:

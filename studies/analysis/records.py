@@ -16,7 +16,7 @@ from typing import Any
 
 Row = dict[str, Any]
 Key = tuple[str, ...]  # a system, or two
-UNNAMED = {"Nemenyi": "p", "bootstrap by listener and item": "ci95"}  # what stands by system without a name of its own
+UNNAMED = {"Nemenyi": "p", "Dunn": "p", "bootstrap by listener and item": "ci95"}  # of values by system
 
 
 def further(found: Mapping[str, Any]) -> Iterator[tuple[str, list[list[Row]]]]:
