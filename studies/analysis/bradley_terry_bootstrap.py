@@ -2,8 +2,9 @@
 
 Items are as they were: what is said here holds for these. Drawing them as well, independently of the listeners (Owen
 2007, The pigeonhole bootstrap, Ann. Appl. Stat. 1), counts the chance of single votes up to three times: of three
-systems without a difference, its 95 % intervals cover 99 % (72 listeners x 10 trials, 30 items; 98 % where clips differ
-with standard deviation 1; those of ``fit`` clustered both ways 94 % and 94 %, those by listener 94 % and 73 %).
+systems without a difference, its 95 % intervals covered 99 % (60 studies of 72 listeners x 10 trials, 30 items; 98 %
+where clips differ with standard deviation 1; those of ``fit`` clustered both ways 94 % and 94 %, those of the bootstrap
+by listener 94 % and 73 %).
 
 A resample costs one product of counts per listener and a few steps of Newton's method from the whole table's estimate,
 for all resamples at once: tests/benchmarks/bench_bradley_terry.py.

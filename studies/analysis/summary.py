@@ -233,7 +233,7 @@ def _pairs(plan: Plan, question: Question, table: pd.DataFrame, resamples: int, 
         "model-based intervals (every vote independent)": bradley_terry.fit(
             table, cluster=None, reference=plan.reference
         ).contrasts,
-        "bootstrap by listener": _ranks_of(drawn),
+        "bootstrap by listener": _ranks_of(drawn, fit.cluster),
         "goodness of fit": goodness_of_fit(table),
         "circular triads": circular_triads(table),
         "most influential listeners": influence(table)[:MOST_INFLUENTIAL],
@@ -391,8 +391,10 @@ def _clustered(cluster: Cluster) -> str:
     return f"clustered by {' and '.join([cluster] if isinstance(cluster, str) else list(cluster or ()))}"
 
 
-def _ranks_of(drawn: Bootstrap) -> dict[str, Any]:
+def _ranks_of(drawn: Bootstrap, cluster: Cluster) -> dict[str, Any]:
+    notes = ["items are as they were: this holds for these items only"] if cluster == BOTH else []
     return {
+        "notes": notes,
         "intervals (mean strength 0)": drawn.intervals,
         "win intervals": drawn.win_intervals,
         "ranks": drawn.ranks,
