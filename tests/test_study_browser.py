@@ -95,9 +95,8 @@ def _played_what_was_assigned(site: Site, trials: list[TrialRow], sounds: list[t
     """Each trial's own excerpts were fetched, byte for byte; all of them differ, none by its length."""
     assigned = {sha for t in trials for sha in (site.opened.stimuli[s].sha256 for s in t.stimuli)}
     if site.opened.study.input is not None:
-        assigned |= {
-            s.sha256 for s in site.opened.stimuli.values() if not s.system and s.item in {t.item for t in trials}
-        }
+        items = {trial.item for trial in trials}
+        assigned |= {s.sha256 for s in site.opened.stimuli.values() if not s.system and s.item in items}
     fetched = {sha256(body).hexdigest() for _, body in sounds}
     assert fetched == assigned
     assert len(assigned) >= len(trials)
@@ -465,11 +464,10 @@ def _take_part(opened: OpenStudy) -> None:
     session.give_consent(opened, token, True)
     session.answer_background(opened, token, {"musical_background": 1})
     session.set_sound(opened, token, {"volume_set": True})
+    heard = [{"seq": 0, "kind": "heard", "clip": 0, "start": 0, "end": 1}]
     while (page := session.next_trial(opened, token)) is not None:
         time.sleep(0.6)
-        session.record_events(
-            opened, token, page.page_id, [{"seq": 0, "kind": "heard", "clip": 0, "start": 0, "end": 1}]
-        )
+        session.record_events(opened, token, page.page_id, heard)
         session.submit(opened, token, page.trial, page.page_id, {"human": 3})
 
 
