@@ -155,7 +155,10 @@ def status(folder: Path, database: str | None, simulated: bool, as_json: bool) -
 @study_folder
 @click.option("--listeners", type=click.IntRange(1, 100_000), default=20, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--strength", "strengths", multiple=True, metavar="SYSTEM=LOGITS", help="Default: spread from -1 to 1.")
+@click.option(
+    "--strength", "strengths", multiple=True, metavar="SYSTEM=LOGITS",
+    help="Default: from 1 down to -1, the reference or what people made first, then as in study.yaml.",
+)  # fmt: skip
 def simulate(folder: Path, database: str | None, listeners: int, seed: int, strengths: tuple[str, ...]) -> None:
     """Let simulated listeners take part, from consent to completion; their rows say so for ever.
 
@@ -177,7 +180,9 @@ def simulate(folder: Path, database: str | None, listeners: int, seed: int, stre
         task = bar.add_task("listening", total=listeners)
         take_part(opened, truth, listeners=listeners, seed=seed, done=lambda: bar.advance(task))
     known = ", ".join(f"{system} {value:+.2f}" for system, value in truth.strengths.items())
-    click.echo(f"{listeners} simulated listeners took part; strengths in logits: {known}; left side {truth.side:+.2f}")
+    click.echo(f"{listeners} simulated listeners took part; strengths in logits: {known}; left side {truth.side:+.2f};")
+    spread = f"tastes {truth.taste:.2f}, clips {truth.clip:.2f}, severity of ratings {truth.severity:.2f}"
+    click.echo(f"standard deviations in logits: {spread}")
 
 
 def _strength(option: str) -> tuple[str, float]:
