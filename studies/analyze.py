@@ -177,7 +177,8 @@ def _strengths(found: Findings) -> Iterator[str]:
     statistic, df, p = found.overall
     if not math.isnan(p) and not all(math.isnan(c.p) for c in found.contrasts):
         yield f"  all alike? F({df}, {found.overall_df:.0f}) = {statistic:.2f}, p = {p:.2g}"
-    for c in found.contrasts:
+    place = {e.system: i for i, e in enumerate(ordered)}
+    for c in sorted(found.contrasts, key=lambda c: sorted((place[c.left], place[c.right]))):
         if c.p_holm < 0.05:
             better, worse = (c.left, c.right) if c.difference > 0 else (c.right, c.left)
             yield f"  {better} over {worse}: {abs(c.difference):.2f}, Holm p = {c.p_holm:.2g}"

@@ -16,8 +16,11 @@ from reports.studies import StudyRecord, read_studies
 from reports.study_answer import answer, linked
 from reports.study_results import results
 from reports.study_sections import QuestionSection, study_sections
+from studies.analysis import bradley_terry
+from studies.analysis.bradley_terry_checks import interaction
+from studies.analysis.groups import compare_groups
 from studies.analysis.rank_tests import friedman, nemenyi
-from studies.analysis.records import melted, tables
+from studies.analysis.records import groups, melted, tables
 from studies.analysis.simulation import simulate_likert_pairs, simulate_pairs, simulate_rankings, simulate_ratings
 from studies.analysis.summary import to_plain
 from studies.analyze import analyze
@@ -248,6 +251,14 @@ def test_pairs_stand_in_order_of_strength(pages: dict[str, Path]) -> None:
     assert [row[0][0] for row in wilcoxon.tables[0].rows] == [f"{a} − {b}" for a, b in expected]
 
 
+def test_the_terminal_tells_pairs_in_the_same_order(pages: dict[str, Path]) -> None:
+    for name in ("ranked", "choice"):
+        shown = re.findall(r"^  (\w) over (\w): ", (pages[name] / "terminal.txt").read_text(), flags=re.M)
+        order = [row.system for row in section(pages[name]).rows]
+        assert shown == sorted(shown, key=lambda pair: [order.index(system) for system in pair])
+        assert len(shown) > 1
+
+
 def test_questions_stand_as_they_were_asked(pages: dict[str, Path]) -> None:
     (record,) = read_studies([pages["ranked"]])
     looks = record.findings["questions"]["ranked"]
@@ -302,3 +313,25 @@ def test_results_are_plain_data_before_they_are_tables() -> None:
     single, by_system = tables(test, [*SYSTEMS])
     assert set(single[0]) >= {"statistic", "df", "p", "n", "effect", "effect_name"}
     assert [row["system"] for row in by_system] == [*SYSTEMS]
+
+
+def test_how_preferences_go_with_listeners_is_told_in_words(tmp_path: Path) -> None:
+    """A slope by number, and groups: what a study declares under ``properties``."""
+    table = TABLES["choice"]()
+    years = {name: float(i % 7) for i, name in enumerate(sorted(table["listener"].unique()))}
+    slope = to_plain(interaction(table, years))
+    group = to_plain(compare_groups(table, {name: year > 3 for name, year in years.items()}, bradley_terry.fit))
+    estimates = [{"system": s, "value": v} for s, v in SYSTEMS.items()]
+    properties = {"years: slope": slope, "years": group, "instrument": "all listeners are alike in it, or unknown"}
+    found = {"kind": "choice", "others": {}, "properties": properties, "estimates": estimates}
+    made = results(found, [*SYSTEMS])
+    told = made["years: slope"]
+    assert told.title == "Years: slope"
+    test = rf"F\(2, {slope['df_denominator']:.0f}\) = \d+\.\d\d, p = 0\.\d+, listeners = 16\."
+    assert re.fullmatch(test, told.sentences[0])
+    assert told.tables[0].heads == ["System", "Change per unit", "p"]
+    assert all(below.startswith("[") for _, (_, below), _ in told.tables[0].rows)
+    assert set(made) == {"years: slope", "years"}
+    rows = list(groups(found))
+    assert len(rows) == 6
+    assert rows[0]["ci95_low"] < rows[0]["value"] < rows[0]["ci95_high"]
