@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from studies.analysis import bradley_terry, means, rankings
@@ -127,6 +129,7 @@ def apart(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table, table.assign(**copies, item="other " + table["item"])], ignore_index=True)
 
 
+PAIR = ("left", "right")
 TWO = {"a": 0.5, "b": 0.0}
 PAIRS_APART = {
     "choice": (simulate_pairs(TWO, listeners=20, trials=8, seed=1), bradley_terry.fit),
@@ -158,6 +161,28 @@ def test_systems_that_nobody_compared_change_nothing_of_each_other(kind: str) ->
     assert both.linked == (("a", "b"), ("x", "y"))
     (note,) = [n for n in both.notes if "cannot be compared with each other: a, b | x, y" in n]
     assert "penalised" not in note
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["ab", "bc", "ca", "xy", "yz", "zx"]), st.sampled_from(["left", "right"]), st.integers(0, 4)
+        ),
+        min_size=1,
+        max_size=25,
+    )
+)
+def test_whatever_the_answers_each_group_is_as_if_it_were_alone(answers: list[tuple[str, str, int]]) -> None:
+    """Determined or not: a group's strengths depend on its own answers only, and have mean 0."""
+    table = pd.DataFrame(
+        [(*pair, outcome, who) for pair, outcome, who in answers], columns=[*PAIR, "outcome", "listener"]
+    )
+    found = bradley_terry.fit(table, side=False)
+    for group in found.linked:
+        alone = bradley_terry.fit(table[table["left"].isin(group)], side=False)
+        assert [found.strengths[s] for s in group] == pytest.approx([alone.strengths[s] for s in group], abs=1e-6)
+        assert sum(found.strengths[s] for s in group) == pytest.approx(0, abs=1e-9)
 
 
 def test_checks_of_comparisons_apart_are_those_of_each_group() -> None:
