@@ -1,11 +1,12 @@
-"""Bradley-Terry strengths from paired comparisons, with ties, the side effect, and intervals clustered by listener.
+"""Bradley-Terry strengths from paired comparisons, with ties, the side effect, and intervals that know who judged what.
 
     P(left preferred) = 1 / (1 + exp(-(strength of left - strength of right + side)))   among comparisons without a tie
 
 Model-based intervals take votes for independent. Measured coverage, in per cent, of 95 % intervals of differences
-(tests/benchmarks/simulate_coverage.py: 1,000 studies of four systems whose listeners have tastes):
+(tests/benchmarks/simulate_coverage.py: 1,000 studies of four systems whose listeners have tastes; ``clustering`` has the
+numbers where clips differ, too):
 
-    listeners x trials, ties      model-based   clustered   bootstrap (100 studies)
+    listeners x trials, ties      model-based   by listener   bootstrap (100 studies)
     30 x 18, none                 83            95          96
     72 x 10, none                 89            95          94
     30 x 18, Davidson             81            95          94

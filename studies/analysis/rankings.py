@@ -1,4 +1,4 @@
-"""Plackett-Luce strengths from rankings, with intervals clustered by listener.
+"""Plackett-Luce strengths from rankings, with intervals clustered by listener, or by listener and item.
 
     P(ranking) = product over places m of exp(s of the m-th) / sum over it and all ranked after it of exp(s)
 
