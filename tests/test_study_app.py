@@ -29,7 +29,7 @@ from studies.app.records import export_token, is_export_token
 from studies.app.sounds import RATE, antiphase_tone, check_sound, huggins_noise, pcm_wav, right_answer, volume_sound
 from studies.app.words import FOLDER, best_language, language_name, words_of
 from studies.opening import find_study
-from studies.store import open_store
+from studies.store import StoreUnavailable, open_store
 
 SECRET = bytes(range(32))
 
@@ -274,6 +274,12 @@ def test_audio_that_is_not_there_is_no_page_and_one_line_in_the_log(
         assert line.exc_info is None
     audio.unlink(missing_ok=True)
     opened.store.close()
+
+
+def test_a_database_that_is_away_is_not_named_to_participants() -> None:
+    away = StoreUnavailable("postgresql+psycopg://lab@db.example.org/study: the database is not available")
+    reply = server._refusal(away)
+    assert (reply.status_code, b"unavailable" in reply.body, b"example" in reply.body) == (503, True, False)
 
 
 def test_forged_and_broken_reports_are_refused(site) -> None:

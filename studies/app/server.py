@@ -125,12 +125,12 @@ def make_app(opened: OpenStudy, password_hash: str | None = None, provider: Prov
 
 
 def _broken(error: Exception) -> bool:
-    """Into the log, and an apology that names nothing. What the organiser can mend, such as a database that is away or
-    a file that is gone, is one sentence there; our own mistake keeps its traceback.
+    """Into the log, and an apology that names nothing; a database that is away is nobody's mistake.
+
+    What the organiser can mend, such as a file that is gone, is one sentence; our own mistake keeps its traceback.
     """
     words = words_of(best_language(st.context.locale or "", serving().opened.study.languages))
     if isinstance(error, StoreUnavailable):
-        log.error("%s", error)
         st.warning(words["unavailable"])
         return True
     log.error("the page failed: %s", error, exc_info=None if isinstance(error, UserError) else error)
@@ -243,8 +243,7 @@ def nothing(request: Request) -> Response:
 
 
 def _refusal(error: Refused | StoreUnavailable) -> Response:
-    if isinstance(error, StoreUnavailable):  # its sentence names the database
-        log.error("%s", error)
+    if isinstance(error, StoreUnavailable):  # its own sentence names the database
         message = "The database is not available at the moment; please try again."
         return JSONResponse({"code": "unavailable", "message": message}, status_code=503)
     return JSONResponse({"code": error.code, "message": str(error)}, status_code=STATUS.get(error.code, 409))
