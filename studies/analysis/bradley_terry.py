@@ -3,8 +3,8 @@
     P(left preferred) = 1 / (1 + exp(-(strength of left - strength of right + side)))   among comparisons without a tie
 
 Model-based intervals take votes for independent. Measured coverage, in per cent, of 95 % intervals of differences
-(tests/benchmarks/simulate_coverage.py: 1,000 studies of four systems whose listeners have tastes; ``clustering`` has the
-numbers where clips differ, too):
+(tests/benchmarks/simulate_coverage.py: 1,000 studies of four systems whose listeners have tastes; ``clustering`` has
+the numbers where clips differ, too):
 
     listeners x trials, ties      model-based   by listener   bootstrap (100 studies)
     30 x 18, none                 83            95          96
