@@ -55,6 +55,7 @@ ORDER = (  # of columns; others stand between these and the last ones
     *("shift", "win_probability"),
 )
 LAST = ("n", "n_zero", "listeners", "left_out", "failed")
+UNWANTED = ("left_out", "failed")  # of which none is not worth a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def _sentences(row: Row) -> Iterator[str]:
             continue
         if _is_p(key):
             said.append(f"{_word(key)} {pvalue(value, True)}")
-        elif key not in LAST or value:  # nobody left out is not worth a word
+        elif key not in UNWANTED or value:
             is_number = isinstance(value, int | float) or value is None
             word = str(row["effect_name"]) if key == "effect" else _word(key)
             said.append(f"{word}{' = ' if is_number else ': '}{_text(key, value)}")
@@ -233,9 +234,8 @@ def _text(key: str, value: Any) -> str:
         if len(value) == 3 and isinstance(value[0], str) and not isinstance(value[2], str):
             return f"{value[0]} over {value[1]}: {minus(number(value[2], 2))}"
         return "; ".join(" > ".join(part) if isinstance(part, list) else str(part) for part in value) or "none"
-    if value is None or isinstance(value, int) or (abs(value) >= 10 and value == round(value)):
-        return minus(number(value, 0))
-    return minus(number(value, 2))
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) >= 10)
+    return minus(number(value, 0 if whole else 2))
 
 
 def _interval(ends: Sequence[float], decimals: int) -> str:

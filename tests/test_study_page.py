@@ -131,6 +131,20 @@ def test_a_pair_is_turned_with_all_that_has_a_sign() -> None:
     assert table.note == "Unit: listener."
 
 
+def test_numbers_of_any_kind_become_text() -> None:
+    estimates = [{"system": s, "value": v} for s, v in {"a": 1.0, "b": None}.items()]
+    record = {"statistic": float("inf"), "df": 2, "df_denominator": 13.0, "p": None, "circular": [], "total": 4}
+    endless = {"left": "a", "right": "b", "difference": 31.0, "ci95": [-float("inf"), float("inf")], "p": 0.0004}
+    others = {"record": record | {"notes": ["It stopped."]}, "pairs": [endless], "nothing": []}
+    made = results({"kind": "choice", "others": others, "properties": {}, "estimates": estimates}, ["a", "b"])
+    assert made["record"].sentences == [
+        "F(2, 13) = ∞, p undefined, circular triads: none, triads in all = 4.",
+        "It stopped.",
+    ]
+    assert made["pairs"].tables[0].rows == [[("a − b", ""), ("31", "[−∞, ∞]"), ("< 0.001", "")]]
+    assert not made["nothing"].tables
+
+
 # ---- sentences ----------------------------------------------------------------------------------------------------
 
 
