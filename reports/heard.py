@@ -1,6 +1,6 @@
 """What a listening study says about a claim that needs listeners. Pure.
 
-Headline findings only: the model that suits the design, clustered by listener, without those who were screened out.
+Headline findings only: the model that suits the design, with its own clusters, without those who were screened out.
 """
 
 from __future__ import annotations

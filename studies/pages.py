@@ -240,7 +240,7 @@ def _store_answers(
             question=name,
             page_id=page.id,
             value=answer,
-            seconds=(moment - first_shown).total_seconds(),
+            seconds=max(0.0, (moment - first_shown).total_seconds()),  # a clock may have been set back
             heard=[round(share, 4) for share in shares],
             created_at=moment,
         )

@@ -214,6 +214,16 @@ def test_reloading_is_no_way_round_listening(open_one, refused):
         one.answer(token, page)
 
 
+def test_an_answer_never_takes_less_than_no_time(open_one):
+    one = open_one(gate=0)
+    token = one.begin()
+    page = session.next_trial(one.opened, token)
+    one.wait(-60)  # somebody has set the clock
+    one.answer(token, page)
+    with one.opened.store.reading() as records:
+        assert records.scalars(sa.select(ResponseRow.seconds)).all() == [0.0]
+
+
 def test_an_event_sent_twice_is_stored_once(one):
     token = one.begin()
     page = session.next_trial(one.opened, token)
