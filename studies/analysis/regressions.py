@@ -132,7 +132,8 @@ def _regression(name: str, table: pd.DataFrame, scale: tuple[float, float] | Non
                 values, covariance = fitted(plain)
             except (np.linalg.LinAlgError, ValueError, FloatingPointError) as error:
                 notes.append(f"could not be fitted: {error}")
-        notes += sorted({f"statsmodels: {w.message}" for w in caught if "Convergence" in w.category.__name__})
+        said = {str(w.message) for w in caught if "Convergence" in w.category.__name__}
+        notes += sorted(f"statsmodels: {text}" for text in said if not text.startswith("Retrying"))  # it goes on
     df = listeners - 1 if width and listeners > 1 else math.nan
     statistic, _, p = wald_test(values, covariance, df)
     effects = {
