@@ -16,8 +16,9 @@ demo: $(VENV)/.demo system-audio
 	$(BIN)/evalkit report demo-report/run --out demo-report
 	@echo "open demo-report/index.html"
 
+# a process for each core: threads of their own would only get in each other's way
 test: $(VENV)/.test system-audio system-browser
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
