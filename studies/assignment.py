@@ -42,7 +42,7 @@ class Cell(NamedTuple):
 class Trial(NamedTuple):
     """One trial of a participant: its clips in the order presented, as (system, variant)."""
 
-    kind: str  # practice | main | identical | degraded
+    kind: str  # practice | main | identical | degraded | repeated
     item: str
     clips: tuple[tuple[str, Variant], ...]
 
@@ -107,10 +107,11 @@ def _alternatives(study: Study) -> list[tuple[str, ...]]:
 
 
 def participant_trials(study: Study, items: Sequence[str], cells: Sequence[Cell], seed: str) -> list[Trial]:
-    """A participant's trials in order: practice, then the cells shuffled, with the catch trials among them.
+    """A participant's trials in order: practice, then the cells shuffled, with catch and repeated trials among them.
 
     ``items``: all of the study, those for practice included. Practice and catch trials take items that the cells do
-    not, as long as there are some. A catch trial never comes first.
+    not, as long as there are some. A catch trial never comes first. What is repeated was heard in the first half, and
+    comes again in the second with its excerpts in the opposite order, at least one trial later.
     """
     random = Random(f"participant:{study.seed}:{seed}")
     for_practice = list(study.trials.practice_items)
@@ -122,6 +123,9 @@ def participant_trials(study: Study, items: Sequence[str], cells: Sequence[Cell]
     practice = [_practice(study, random, item) for item in practice_items]
     main = [Trial("main", cell.item, tuple((s, "plain") for s in cell.systems)) for cell in cells]
     random.shuffle(main)
+    half = len(main) // 2
+    for trial in random.sample(main[:half], min(study.trials.repeated, half)):
+        main.insert(random.randint(half + 1, len(main)), Trial("repeated", trial.item, trial.clips[::-1]))
     for kind, number in (("identical", study.trials.identical), ("degraded", study.trials.degraded)):
         for item in islice(spare, number):
             main.insert(random.randint(1, len(main)), _catch(study, random, kind, item))

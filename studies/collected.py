@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.configuration import read_text
 from evalkit.errors import UserError
 from studies.analysis.screening import Rules
-from studies.analysis.summary import Plan, Question
+from studies.analysis.summary import Plan, Question, repeated
 from studies.analysis.tables import without_blanks
 from studies.design import FILE, Study, load_study
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from studies.opening import OpenStudy
 
 NOTE = "study_file_note"  # in a registration, where the study file is not what was registered
-ANSWERS = "answers_"  # begins the name of every table of answers in an export
+ANSWERS, REPEATED = "answers_", "repeated_"  # begin the names of tables of answers in an export
 NAMES = ("listener", "item", "system", "left", "right")  # columns of names, though they may look like numbers
 FINISHED = ("comment", "finished")  # states of participants who have answered everything
 COLUMNS = {  # of an answers table: which say what was asked
@@ -71,8 +71,10 @@ def from_store(opened: OpenStudy, *, simulated: bool = False, file: Path | None 
 
 def from_export(folder: Path) -> Collected:
     """The answers in the folder that ``evalkit study export`` wrote."""
+    from studies.export import tables_of_answers
+
     study = load_study(folder)
-    names = [f"{ANSWERS}{question.name}" for question in study.questions]
+    names = [name for question in study.questions for name in tables_of_answers(study, question).values()]
     tables = {name: read_csv(folder / f"{name}.csv") for name in [*names, "trials", "participants"]}
     if not len(tables["trials"]):
         raise UserError(f"{folder}: the tables hold no answers")
@@ -169,6 +171,8 @@ def _collected(
     for name, table in found.items():
         if not len(table):
             raise UserError(f"{study.name}: nobody has answered the question {name!r} outside practice yet")
+    if study.trials.repeated:
+        found |= {repeated(name): _answers(tables[f"{REPEATED}{name}"]) for name in [*found]}
     trials = tables["trials"]
     language = study.languages[0]
     questions = [

@@ -13,7 +13,7 @@
     input: null                        # ranking needs it: the folder of the tracks that the samples are compared with
     items: 30                          # all | how many (drawn by the seed) | a list of file names without ending
     passes: separate                   # several questions: each in a pass of its own (default) | together on one page
-    trials: {per_participant: 10, practice: 2, practice_items: [], identical: 1, degraded: 1}
+    trials: {per_participant: 10, practice: 2, practice_items: [], identical: 1, degraded: 1, repeated: 1}
     excerpt: {start_bar: 1, bars: 16, tempo: 100, program: 0, soundfont: null, highlight: [7, 10]}   # bars count from 1
     gate: 0.9                          # share of each excerpt that must be heard before an answer counts
     piano_roll: shown                  # shown | hidden | random (drawn for each participant, and recorded)
@@ -110,9 +110,10 @@ class Trials(BaseModel):
     practice: int = Field(default=2, ge=0, le=20)
     practice_items: tuple[str, ...] = ()  # these items are used for practice only
     identical: int = Field(default=0, ge=0, le=10)  # catch trials: the same excerpt on both sides
-    degraded: int = Field(
-        0, ge=0, le=10
-    )  # catch trials: an excerpt and the same, spoilt (rating and ranking: one spoilt)
+    # catch trials: an excerpt and the same, spoilt (rating and ranking: one spoilt)
+    degraded: int = Field(default=0, ge=0, le=10)
+    # heard again later on, the other way round: whether listeners agree with themselves
+    repeated: int = Field(default=0, ge=0, le=10)
 
 
 class Excerpt(BaseModel):
@@ -439,6 +440,8 @@ def own_texts(study: Study) -> Iterator[tuple[str, Text]]:
 def _check_trials(study: Study) -> None:
     if study.trials.identical and study.design != "paired":
         raise ValueError("'trials.identical' (the same excerpt on both sides) belongs to paired studies")
+    if 2 * study.trials.repeated > study.trials.per_participant:
+        raise ValueError("'trials.repeated': at most half of 'trials.per_participant' can be heard again")
     target, systems = study.target, len(study.systems)
     if target.per_system is not None and target.per_system * systems % study.clips():
         raise ValueError(

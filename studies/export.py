@@ -1,6 +1,7 @@
 """A study's records as tables: CSV, Parquet and a codebook, without anything that leads to a person.
 
     answers_QUESTION   the ratings, as ``studies.analysis`` takes them (without practice and catch trials)
+    repeated_QUESTION  those to the trials that came again, where the study has some
     trials             every answer with what screening needs: time, share heard, catch trials passed
     participants       every participant with background, sound and state
     texts              comments and free answers, only where they are asked for
@@ -49,7 +50,7 @@ CODEBOOK = {
     "rank": "1 is best",
     "yes": "the answer to the question about this excerpt",
     "question": "name of the question",
-    "kind": "main; practice; identical or degraded: catch trials",
+    "kind": "main; practice; identical or degraded: catch trials; repeated: a main trial again, the other way round",
     "answer": "the answer as text; lists are in the order presented",
     "trial": "number of the trial in the participant's order, from 0",
     "position": "number of the answer in the order in which the participant gave them, from 1",
@@ -156,8 +157,9 @@ def make_tables(opened: OpenStudy, *, simulated: bool = False, texts: bool = Fal
         words = _texts(session, opened, simulated) if texts else []
     tables = {}
     for question in opened.study.questions:
-        rows = [row for a in answers if a.trial.kind == "main" for row in _rows(opened, question, a)]
-        tables[f"answers_{question.name}"] = pd.DataFrame(rows, columns=_answer_columns(opened.study, question))
+        for kind, table in tables_of_answers(opened.study, question).items():
+            rows = [row for a in answers if a.trial.kind == kind for row in _rows(opened, question, a)]
+            tables[table] = pd.DataFrame(rows, columns=_answer_columns(opened.study, question))
     columns = ["listener", "state", "simulated", "trial", "kind", "item", "question", "position", "answer", "seconds",
                "heard", "catch_passed", "plays", "focus_lost"]  # fmt: skip
     tables["trials"] = pd.DataFrame(_trials(opened, answers, counted), columns=columns)
@@ -165,6 +167,12 @@ def make_tables(opened: OpenStudy, *, simulated: bool = False, texts: bool = Fal
     if texts:
         tables["texts"] = pd.DataFrame(words, columns=["listener", "field", "words"])
     return tables
+
+
+def tables_of_answers(study: Study, question: Question) -> dict[str, str]:
+    """Kind of trial -> name of the table of its answers."""
+    again = {"repeated": f"repeated_{question.name}"} if study.trials.repeated else {}
+    return {"main": f"answers_{question.name}"} | again
 
 
 def registration(opened: OpenStudy) -> dict[str, Any]:

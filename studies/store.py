@@ -177,7 +177,7 @@ class TrialRow(Table):
 
     participant_id: Mapped[int] = mapped_column(ForeignKey("participants.id"))
     number: Mapped[int]  # 0, 1, ... in the participant's order; the browser knows a trial by it
-    kind: Mapped[str]  # practice | main | identical | degraded
+    kind: Mapped[str]  # practice | main | identical | degraded | repeated
     item: Mapped[str]
     stimuli: Mapped[list[Any]]  # ids of the clips, in the order presented
 

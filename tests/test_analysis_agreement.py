@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from studies.analysis.agreement import metric_agreement
-from studies.analysis.reliability import krippendorff_alpha, split_half
+from studies.analysis.reliability import alpha_within_listeners, krippendorff_alpha, split_half
 from studies.analysis.simulation import simulate_pairs, simulate_ratings
 
 # --- reliability ---
@@ -46,6 +46,41 @@ def test_alpha_of_chance_is_about_zero_and_of_agreement_one() -> None:
     assert krippendorff_alpha(table.assign(rating=table["item"] % 5)).value == pytest.approx(1)
     assert math.isnan(krippendorff_alpha(table.assign(rating=3)).value)
     assert math.isnan(krippendorff_alpha(table[table["listener"] == 0]).value)
+
+
+def test_alpha_within_listeners_by_hand() -> None:
+    """Two of four listeners change their minds about one thing each; other listeners' taste is no disagreement.
+
+    Nominal: of 6 pairs of values 2 differ; of 12 values 6 are 1 and 6 are 0, so that 72 of 132 ordered pairs differ by
+    chance. 1 - (2 / 6) / (72 / 132) = 0.3889.
+    """
+    first = pd.DataFrame(
+        [("a", "x", 1), ("a", "y", 1), ("b", "x", 0), ("b", "y", 0), ("c", "x", 1), ("d", "x", 0), ("d", "z", 1)],
+        columns=["listener", "item", "rating"],
+    )
+    again = pd.DataFrame(
+        [("a", "x", 1), ("a", "y", 0), ("b", "x", 0), ("b", "y", 1), ("c", "x", 1), ("d", "x", 0), ("e", "x", 1)],
+        columns=["listener", "item", "rating"],
+    )
+    found = alpha_within_listeners(first, again, level="nominal")
+    assert found.value == pytest.approx(1 - (2 / 6) / (72 / 132))
+    assert (found.n, found.units, found.listeners) == (12, 6, 4)
+    assert found.ci95[0] < found.value < found.ci95[1] == pytest.approx(1)
+    assert alpha_within_listeners(first, first).value == pytest.approx(1)
+    assert math.isnan(alpha_within_listeners(first, again[again["listener"] == "e"]).value)
+
+
+def test_alpha_within_listeners_resamples_listeners_and_not_their_answers() -> None:
+    """Half of the listeners are steady and half guess: the interval is that of so few listeners."""
+    rng = np.random.default_rng(3)
+    first = pd.DataFrame([(i, u, int(rng.integers(2))) for i in range(12) for u in range(50)])
+    first.columns = ["listener", "item", "rating"]
+    guessed = rng.integers(0, 2, len(first))
+    again = first.assign(rating=np.where(first["listener"] % 2, guessed, first["rating"]))
+    found = alpha_within_listeners(first, again)
+    shares = 2 * (again["rating"] == first["rating"]).groupby(first["listener"]).mean() - 1
+    assert found.value == pytest.approx(shares.mean(), abs=0.03)
+    assert np.diff(found.ci95)[0] == pytest.approx(2 * 1.96 * shares.std(ddof=0) / np.sqrt(12), rel=0.15)
 
 
 def test_split_half_grows_with_agreement_and_equals_a_plain_loop() -> None:

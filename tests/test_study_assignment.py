@@ -134,6 +134,29 @@ def test_practice_and_catch_trials_stand_apart(make_study):
     assert min(first["plain"], first["degraded"]) > 10  # on either side
 
 
+@pytest.mark.parametrize("design", ["paired", "rating", "ranking"])
+def test_what_comes_again_comes_later_and_the_other_way_round(make_study, design):
+    study, _ = make_study(design, trials={"per_participant": 7, "practice": 1, "degraded": 1, "repeated": 3})
+    slot = make_slots(study, names(12))[0]
+    plain, _ = make_study(design, trials={"per_participant": 7, "practice": 1, "degraded": 1})
+    gaps, chosen = Counter(), set()
+    for i in range(60):
+        made = participant_trials(study, names(12), slot, f"p{i}")
+        assert Counter(t.kind for t in made) == {"practice": 1, "main": 7, "degraded": 1, "repeated": 3}
+        first = {(t.item, t.clips): place for place, t in enumerate(made) if t.kind == "main"}
+        again = {(t.item, t.clips[::-1]): place for place, t in enumerate(made) if t.kind == "repeated"}
+        assert len(first) == 7
+        assert len(again) == 3  # three different ones
+        gaps.update(place - first[trial] for trial, place in again.items())
+        chosen.update(item for item, _ in again)
+    assert min(gaps) == 2  # never at once
+    assert len(gaps) > 5
+    assert chosen == {cell.item for cell in slot}
+    last = participant_trials(study, names(12), slot[:1], "p")
+    assert [t.kind for t in last] == ["practice", "main", "degraded"]  # too few to hear one again
+    assert make_slots(plain, names(12)) == make_slots(study, names(12))
+
+
 def test_questions_are_asked_in_passes():
     trials = [(0, "practice"), (1, "main"), (2, "identical"), (3, "main"), (4, "main"), (5, "main"), (6, "main")]
     pages = page_order(trials, 2, "p")

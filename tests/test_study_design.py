@@ -70,6 +70,7 @@ def test_the_documented_example_is_a_study():
         ("kind: choice,", "kind: likert, ties: true,", "questions[0]: 'ties' belongs to questions"),
         ("  - {name", "  - {name: fits, kind: likert, text: x}\n  - {name", "'questions': the name 'fits' is"),
         ("{per_participant: 4}", "{per_participant: 4, practice_items: [x]}\nitems: [x]", "'trials.practice_items':"),
+        ("{per_participant: 4}", "{per_participant: 4, repeated: 3}", "'trials.repeated': at most half of 'trials.per_"),
         ("{per_participant: 4}", "{per_participant: 4}\nitems: [x, x]", "'items' must name at least one"),
         ("name: mine", "name: My Study", "name: string should match pattern"),
         ("name: mine", "name: mine\ngate: 1.5", "gate: input should be less than or equal to 1, got 1.5"),

@@ -87,6 +87,29 @@ def test_the_text_that_was_agreed_to_is_told_by_its_hash(taken) -> None:
     )  # it is no trait of theirs
 
 
+@pytest.mark.parametrize(("design", "question"), [("paired", "fits"), ("ranking", "quality"), ("rating", "human")])
+def test_what_came_again_has_tables_of_its_own_and_tells_whether_listeners_agree_with_themselves(
+    open_one, tmp_path: Path, design: str, question: str
+) -> None:
+    one = open_one(design, trials={"per_participant": 4, "practice": 1, "repeated": 2})
+    simulate(one.opened, default_truth(one.opened.study), listeners=12, seed=1)
+    export(one.opened, tmp_path / "export", simulated=True)
+    tables = make_tables(one.opened, simulated=True)
+    first, again = tables[f"answers_{question}"], tables[f"repeated_{question}"]
+    assert list(first) == list(again)
+    assert len(first) == 2 * len(again) > 0
+    assert first.groupby("listener")["item"].nunique().max() == 4
+    who = ["listener", "item", *(c for c in ("left", "right", "system") if c in again)]
+    swapped = again.rename(columns={"left": "right", "right": "left"})[who]
+    assert len(swapped.merge(first[who])) == len(again)
+    for collected in (from_store(one.opened, simulated=True), from_export(tmp_path / "export")):
+        found = analyse(collected.plan, collected.tables, resamples=50).questions[question].everyone
+        assert found.counts["rows"] == len(first)
+        within = found.reliability[-1]
+        assert "within listeners" in within.name
+        assert within.units == len(again)
+
+
 # ---- folders -------------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Do listeners agree with each other? Krippendorff's alpha and split-half reliability."""
+"""Do listeners agree, with each other and with themselves? Krippendorff's alpha and split-half reliability."""
 
 from __future__ import annotations
 
@@ -44,18 +44,53 @@ def krippendorff_alpha(
     checked_numbers(checked(table, ("listener", value, *units)), value)
     per_listener = table.groupby([*units, "listener"], observed=True)[value].mean()
     tally = per_listener.reset_index().groupby([*units, value], observed=True).size().unstack(fill_value=0)
+    name = f"Krippendorff's alpha ({level})"
+    return _agreement(name, tally, level, None, table["listener"].nunique(), resamples, seed)
+
+
+def alpha_within_listeners(
+    first: pd.DataFrame,
+    again: pd.DataFrame,
+    *,
+    level: Level = "ordinal",
+    value: str = "rating",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Reliability:
+    """Alpha of what each listener answered when the same came again; tables as for ``krippendorff_alpha``.
+
+    A unit is one system's version of one item as one listener heard it, twice; those in both tables count. The
+    interval is of percentiles over resampled listeners.
+    """
+    import pandas as pd
+
+    unit = ["listener", *(c for c in ("item", "system") if c in first.columns)]
+    for table in (first, again):
+        checked_numbers(checked(table, (*unit, value)), value)
+    twice = first[unit].merge(again[unit], on=unit).drop_duplicates()
+    both = pd.concat([table.merge(twice, on=unit)[[*unit, value]] for table in (first, again)])
+    tally = both.groupby([*unit, value], observed=True).size().unstack(fill_value=0)
+    name = f"Krippendorff's alpha within listeners ({level})"
+    owners = tally.index.get_level_values("listener")
+    return _agreement(name, tally, level, owners, owners.nunique(), resamples, seed)
+
+
+def _agreement(
+    name: str, tally: pd.DataFrame, level: Level, owner: pd.Index | None, listeners: int, resamples: int, seed: int
+) -> Reliability:
+    """Alpha of (units, values) counts; what is resampled are units, those of one ``owner`` together."""
     counts = tally.to_numpy(np.float64)
-    counts = counts[counts.sum(axis=1) > 1]
-    n = int(counts.sum())
+    several = counts.sum(axis=1) > 1
+    counts = counts[several]
     distance = level_distance(tally.columns.to_numpy(np.float64), counts.sum(axis=0), level)
     found = float(_alpha(counts, np.ones((1, len(counts))), distance)[0]) if len(counts) else math.nan
     ci95 = (math.nan, math.nan)
     if len(counts) > 1 and not math.isnan(found):
-        draws = [_alpha(counts, w, distance) for w in resample_weights(len(counts), resamples, seed)]
-        low, high = np.nanquantile(np.concatenate(draws), [0.025, 0.975])
+        together = None if owner is None else owner[several]
+        drawn = resample_weights(len(counts), resamples, seed, together)
+        low, high = np.nanquantile(np.concatenate([_alpha(counts, w, distance) for w in drawn]), [0.025, 0.975])
         ci95 = (float(low), float(high))
-    name = f"Krippendorff's alpha ({level})"
-    return Reliability(name, found, ci95, n, len(counts), table["listener"].nunique())
+    return Reliability(name, found, ci95, int(counts.sum()), len(counts), listeners)
 
 
 def level_distance(values: Floats, totals: Floats, level: Level) -> Floats:

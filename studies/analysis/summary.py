@@ -29,7 +29,7 @@ from studies.analysis.power import Reached, reached
 from studies.analysis.published import Assumption, Published, Verdict
 from studies.analysis.rank_tests import dunn, friedman, kruskal_wallis, nemenyi
 from studies.analysis.regressions import gee, mixed, ordinal
-from studies.analysis.reliability import Reliability, krippendorff_alpha, split_half
+from studies.analysis.reliability import Reliability, alpha_within_listeners, krippendorff_alpha, split_half
 from studies.analysis.screening import Rules, Screening, kept_rows, screen
 from studies.analysis.standings import simultaneous, standings
 from studies.analysis.strengths import Contrast, Effect
@@ -129,8 +129,9 @@ class StudyFindings:
 
 
 def analyse(plan: Plan, tables: Mapping[str, pd.DataFrame], *, resamples: int = 1000, seed: int = 0) -> StudyFindings:
-    """Analyse a study from its tables: answers under each question's name (columns: ``tables``), and, where the plan
-    needs them, "trials" (``screening.screen``) and "listeners" (``listener`` and the declared properties).
+    """Analyse a study from its tables: answers under each question's name (columns: ``tables``), those to trials that
+    came again under ``repeated(name)``, and, where the plan needs them, "trials" (``screening.screen``) and "listeners"
+    (``listener`` and the declared properties).
 
     TableError if a table is missing or wrong, or if people and simulated listeners meet in any two tables.
     """
@@ -143,12 +144,18 @@ def analyse(plan: Plan, tables: Mapping[str, pd.DataFrame], *, resamples: int = 
     found = {}
     for question in plan.questions:
         look = partial(_findings, plan, question, listeners=tables.get("listeners"), resamples=resamples, seed=seed)
-        everyone = look(tables[question.name])
+        table, again = tables[question.name], tables.get(repeated(question.name))
+        everyone = look(table, again)
         screened = everyone
         if screening is not None and screening.exclusions:
-            screened = look(kept_rows(tables[question.name], screening))
+            screened = look(kept_rows(table, screening), again)
         found[question.name] = QuestionFindings(everyone, screened)
     return StudyFindings(plan, any(kinds.values()), screening, found)
+
+
+def repeated(question: str) -> str:
+    """The name of the table of answers to trials that came again."""
+    return f"{question} again"
 
 
 def _check(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> None:
@@ -182,6 +189,7 @@ def _findings(
     plan: Plan,
     question: Question,
     table: pd.DataFrame,
+    again: pd.DataFrame | None,
     *,
     listeners: pd.DataFrame | None,
     resamples: int,
@@ -212,6 +220,7 @@ def _findings(
         "win_intervals": {},
         "side": None,
         "tie": None,
+        "reliability": _reliability(question, table, again, resamples=resamples, seed=seed),
         "verdicts": published.verdicts(tests, contrasts, overall[2], parts["model"], level=plan.level),
         "power": reached(fit, wanted, level=plan.level) if wanted else (),
         "properties": _properties(plan, table, listeners, parts.pop("by_group"), parts.pop("slopes", None)),
@@ -264,7 +273,6 @@ def _pairs(plan: Plan, question: Question, table: pd.DataFrame, resamples: int, 
         "published": published.as_published("choice", table),
         "assumptions": published.assumptions("choice", table),
         "others": others,
-        "reliability": _pair_reliability(table, published.points(table)),
         "notes": tuple(notes),
         "by_group": (partial(bradley_terry.fit, cluster="auto"), "strengths"),
         "slopes": partial(interaction, table),
@@ -300,7 +308,6 @@ def _graded(plan: Plan, question: Question, table: pd.DataFrame, resamples: int,
         "published": published.as_published("likert", table, scale=scale),
         "assumptions": published.assumptions("likert", table),
         "others": others,
-        "reliability": _pair_reliability(table, means.left_preference(table, scale)),
         "notes": fit.notes,
         "by_group": (partial(means.preference_means, scale=scale, cluster="auto"), "means"),
     }
@@ -330,7 +337,6 @@ def _ranks(plan: Plan, question: Question, table: pd.DataFrame, resamples: int, 
         "published": published.as_published("rank", table),
         "assumptions": published.assumptions("rank", table),
         "others": others,
-        "reliability": _reliability(table, "rank", resamples, seed),
         "notes": fit.notes,
         "by_group": (partial(rankings.fit, cluster="auto"), "strengths"),
     }
@@ -359,7 +365,6 @@ def _ratings(plan: Plan, question: Question, table: pd.DataFrame, resamples: int
         "published": published.as_published("rating", table),
         "assumptions": published.assumptions("rating", table),
         "others": others,
-        "reliability": _reliability(table, "rating", resamples, seed),
         "notes": fit.notes,
         "by_group": (partial(means.rating_means, scale=scale), "means"),
     }
@@ -408,19 +413,31 @@ def _permutation(table: pd.DataFrame, value: str, seed: int) -> dict[str, float]
     return {"p": p, "listeners": listeners}
 
 
-def _reliability(table: pd.DataFrame, value: str, resamples: int, seed: int) -> tuple[Reliability, ...]:
-    return (
-        krippendorff_alpha(table, value=value, resamples=resamples, seed=seed),
-        split_half(table, value=value, splits=resamples, seed=seed),
+def _reliability(
+    question: Question, table: pd.DataFrame, again: pd.DataFrame | None, *, resamples: int, seed: int
+) -> tuple[Reliability, ...]:
+    units = _units(question, table)
+    between = (
+        krippendorff_alpha(units, resamples=resamples, seed=seed),
+        split_half(units, splits=resamples, seed=seed),
     )
+    if again is None or not len(again):
+        return between
+    return (*between, alpha_within_listeners(units, _units(question, again), resamples=resamples, seed=seed))
 
 
-def _pair_reliability(table: pd.DataFrame, points: np.ndarray) -> tuple[Reliability, ...]:
-    """Of the preferences within a pair of systems, turned so that the first by name stands left; units: pair x item."""
+def _units(question: Question, table: pd.DataFrame) -> pd.DataFrame:
+    """``listener item system rating``, one row for each unit that listeners may agree about.
+
+    Of comparisons it is the preference within a pair, turned so that the first by name stands left.
+    """
+    if "left" not in table.columns:
+        return table.rename(columns={"rank": "rating"})[["listener", "item", "system", "rating"]]
+    choice = question.kind == "choice"
+    points = published.points(table) if choice else means.left_preference(table, (1, question.points or 5))
     turned = np.array([str(a) > str(b) for a, b in zip(table["left"], table["right"], strict=True)])
     pair = [" / ".join(sorted((str(a), str(b)))) for a, b in zip(table["left"], table["right"], strict=True)]
-    plain = table[["listener", "item"]].assign(system=pair, rating=np.where(turned, -points, points))
-    return _reliability(plain, "rating", 500, 0)
+    return table[["listener", "item"]].assign(system=pair, rating=np.where(turned, -points, points))
 
 
 def _properties(
