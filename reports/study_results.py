@@ -29,6 +29,8 @@ TITLES = {  # in the order of reading
     "GEE": "Generalised estimating equations",
     "mixed": "Linear mixed model",
     "goodness of fit": "Does one number per system describe the comparisons?",
+    "called bad": "How often a system was one of two that were both called bad",
+    "both bad as ties": "Differences if “both are bad” counted as no preference",
     "circular triads": "Circular triads: a is preferred to b, b to c and c to a",
     "most influential listeners": "Listeners without whom the estimates change most",
 }

@@ -22,10 +22,10 @@ def checked_answers(study: Study, questions: Iterable[Question], answers: Mappin
 
 
 def checked_answer(study: Study, question: Question, answer: Any) -> Any:
-    """A choice ("left", "right", "tie"), a number 1 .. points, or for each clip a truth value or its rank."""
+    """A choice (of ``Question.choices``), a number 1 .. points, or for each clip a truth value or its rank."""
     clips = study.clips()
     if question.kind == "choice":
-        good = isinstance(answer, str) and answer in ("left", "right", *(("tie",) if question.ties else ()))
+        good = isinstance(answer, str) and answer in question.choices()
     elif question.kind == "likert":
         good = _is_int(answer) and 1 <= answer <= study.points(question)
     elif question.kind == "each":

@@ -29,7 +29,8 @@
 
 Paths are relative to the file. Every mistake is a ``UserError`` of one sentence. Question kinds by design:
 
-    paired    choice: left | right | tie (if ``ties: true``);   likert: 1 clearly left ... ``points`` clearly right
+    paired    choice: left | right | tie (if ``ties: true``) | both_bad (if ``both_bad: true``: it is no preference, and
+              kept apart);   likert: 1 clearly left ... ``points`` clearly right
     ranking   each: yes or no for every excerpt (improved on the input?);   rank: 1 (best) ... n for the excerpts
     rating    likert: 1 ... ``points``
 
@@ -86,14 +87,20 @@ class Question(BaseModel):
     kind: Literal["choice", "likert", "each", "rank"]
     text: Localised
     ties: bool = False  # choice: "no preference" may be answered
+    both_bad: bool = False  # choice: "both are bad" may be answered
     points: int | None = Field(default=None, ge=2, le=11)  # likert; 5 in paired studies, 6 in rating studies
     low: Localised | None = None  # likert: what the lowest and highest answers mean; rank: the last and the first place
     high: Localised | None = None
 
+    def choices(self) -> tuple[str, ...]:
+        """What may be answered to a question of kind choice."""
+        return ("left", "right", *(["tie"] if self.ties else []), *(["both_bad"] if self.both_bad else []))
+
     @model_validator(mode="after")
     def _only_what_belongs(self) -> Question:
-        if self.ties and self.kind != "choice":
-            raise ValueError("'ties' belongs to questions of kind choice")
+        for answer in ("ties", "both_bad"):
+            if getattr(self, answer) and self.kind != "choice":
+                raise ValueError(f"'{answer}' belongs to questions of kind choice")
         if self.kind != "likert" and "points" in self.model_fields_set:
             raise ValueError("'points' belongs to questions of kind likert")
         if self.kind not in ("likert", "rank") and self.model_fields_set & {"low", "high"}:

@@ -45,7 +45,7 @@ CODEBOOK = {
     "system": "the system that made the excerpt",
     "left": "system of the excerpt presented first (A)",
     "right": "system of the excerpt presented second (B)",
-    "outcome": "which excerpt was chosen: left, right, or tie for no preference",
+    "outcome": "which excerpt was chosen: left, right, tie for no preference, or both_bad",
     "rating": "paired studies: 1 (clearly the left) to the highest point (clearly the right); else 1 (lowest) and up",
     "rank": "1 is best",
     "yes": "the answer to the question about this excerpt",
@@ -217,7 +217,7 @@ def catch_passed(opened: OpenStudy, kind: str, stimuli: Sequence[int], question:
     middle = (opened.study.points(asked) + 1) / 2
     if kind == "identical":
         if asked.kind == "choice":
-            return value == "tie" if asked.ties else None
+            return value in ("tie", "both_bad") if asked.ties or asked.both_bad else None
         return abs(value - middle) < 1
     spoilt = [opened.stimuli[stimulus].variant for stimulus in stimuli].index("degraded")
     if asked.kind == "choice":

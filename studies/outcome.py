@@ -79,16 +79,26 @@ def _mean(values: Counter[float]) -> float:
 
 
 def _preferred(counts: Counts, systems: Sequence[str]) -> Table:
-    """How often the system of the row was preferred to that of the column; ties in parentheses."""
+    """How often the system of the row was preferred to that of the column; ties in parentheses.
+
+    A last column, if it has been answered: how often it was one of two of which both were called bad.
+    """
     won: Counter[tuple[str, str]] = Counter()
     tied: Counter[frozenset[str]] = Counter()
+    bad: Counter[str] = Counter()
     for ((left, right), answer), number in counts.items():
         if answer == "tie":
             tied[frozenset((left, right))] += number
+        elif answer == "both_bad":
+            bad.update({left: number, right: number})
         else:
             won[(left, right) if answer == "left" else (right, left)] += number
     rows = [
-        [row, *("" if row == other else f"{won[row, other]} ({tied[frozenset((row, other))]})" for other in systems)]
+        [
+            row,
+            *("" if row == other else f"{won[row, other]} ({tied[frozenset((row, other))]})" for other in systems),
+            *([str(bad[row])] if bad else []),
+        ]
         for row in systems
     ]
-    return Table(["preferred to", *systems], rows)
+    return Table(["preferred to", *systems, *(["both bad"] if bad else [])], rows)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from evalkit.errors import UserError
 from evalkit.registry import did_you_mean
@@ -31,6 +32,7 @@ __all__ = ["Listener", "Truth", "default_truth", "simulate", "take_part"]
 
 Floats = NDArray[np.float64]
 SPOILT = 4.0  # logits
+BAD = -2.0  # logits: whom an excerpt pleases so much calls it bad as often as not
 BY_PEOPLE = {"original", "real", "human", "reference", "truth", "corpus", "input"}  # words in the names of such systems
 
 
@@ -104,6 +106,8 @@ class Listener:
 
     def answer(self, question: Question, clips: Sequence[Stimulus]) -> Any:
         likes = np.array([self.likes(clip) for clip in clips])
+        if question.both_bad and self.rng.random() < np.prod(expit(BAD - likes)):
+            return "both_bad"
         if question.kind == "choice":
             return OUTCOMES[drawn(self.rng, choice_chances(self._advantage(likes), self._ties(question)))]
         if question.kind == "rank":

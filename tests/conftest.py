@@ -367,7 +367,8 @@ background: [musical_background]
 target: {participants: 12}
 """
 STUDY_QUESTIONS = {
-    "choice": "design: paired\nquestions: [{name: fits, kind: choice, ties: true, text: Which one fits better}]",
+    "choice": "design: paired\nquestions:\n"
+    "  - {name: fits, kind: choice, ties: true, both_bad: true, text: Which one fits better}",
     "likert": "design: paired\nquestions: [{name: musical, kind: likert, text: Which one is more musical}]",
     "ranking": "design: ranking\ninput: midi/input\nquestions:\n"
     "  - {name: improved, kind: each, text: Better than the input}\n"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from studies.analysis.descriptive import outcomes
-from studies.analysis.tables import checked, checked_numbers
+from studies.analysis.tables import BOTH_BAD, checked, checked_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +24,8 @@ def preferences(table: pd.DataFrame, kind: str, points: int | None = None) -> pd
     """
     if "left" in table.columns:
         checked(table, ("left", "right", "listener", "item"))
-        decided = table if kind == "choice" else outcomes(table, (1, points or 5))
-        return decided.assign(left_item=table["item"], right_item=table["item"])[[*COLUMNS]]
+        known = table[table["outcome"] != BOTH_BAD] if kind == "choice" else outcomes(table, (1, points or 5))
+        return known.assign(left_item=known["item"], right_item=known["item"])[[*COLUMNS]]
     value = "rank" if kind == "rank" else "rating"
     checked_numbers(checked(table, ("listener", "item", "system", value)), value)
     together = ["listener", "item"] if kind in ("rank", "each") else ["listener"]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from studies.analysis import bradley_terry, descriptive, means, published, rankings
+from studies.analysis.both_bad import called_bad, preferences_only
 from studies.analysis.bradley_terry_bootstrap import Bootstrap, bootstrap, influence
 from studies.analysis.bradley_terry_checks import circular_triads, goodness_of_fit, interaction
 from studies.analysis.clustering import BOTH, Cluster, denominator
@@ -33,7 +34,7 @@ from studies.analysis.reliability import Reliability, alpha_within_listeners, kr
 from studies.analysis.screening import Rules, Screening, kept_rows, screen
 from studies.analysis.standings import simultaneous, standings
 from studies.analysis.strengths import Contrast, Effect
-from studies.analysis.tables import TableError, checked, is_simulated
+from studies.analysis.tables import BOTH_BAD, TableError, checked, is_simulated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,6 +196,9 @@ def _findings(
     resamples: int,
     seed: int,
 ) -> Findings:
+    answered = table
+    if question.kind == "choice":
+        table = preferences_only(table)
     look = {"paired": _pairs, "ranking": _ranks, "rating": _ratings}[plan.design]
     if question.kind == "each":
         look = _ratings
@@ -203,6 +207,10 @@ def _findings(
     parts = look(plan, question, table, resamples, seed)
     fit, contrasts, overall = parts.pop("fit"), parts["contrasts"], parts["overall"]
     tests: tuple[Published, ...] = parts["published"]
+    if apart := len(answered) - len(table):
+        parts["others"] |= called_bad(answered, plan.reference)
+        what = f"{apart} of {len(answered)} answers say that both are bad; they are no preferences, and are told apart"
+        parts["notes"] = (*parts["notes"], what)
     wanted = plan.difference.get(question.name) if isinstance(plan.difference, Mapping) else plan.difference
     together = simultaneous(fit)
     if any(math.isfinite(pair.p) for pair in together):
@@ -421,6 +429,8 @@ def _reliability(
         krippendorff_alpha(units, resamples=resamples, seed=seed),
         split_half(units, splits=resamples, seed=seed),
     )
+    if again is not None and question.kind == "choice":
+        again = again[again["outcome"] != BOTH_BAD]
     if again is None or not len(again):
         return between
     return (*between, alpha_within_listeners(units, _units(question, again), resamples=resamples, seed=seed))

@@ -1,6 +1,6 @@
 """The tables of answers: their columns, what may stand in them, and one sentence for what may not.
 
-    paired forced choice   left right outcome("left" | "right" | "tie") listener item
+    paired forced choice   left right outcome("left" | "right" | "tie" | "both_bad") listener item
     paired Likert          left right rating(low: clearly left ... high: clearly right) listener item
     ranking                listener item system rank(1 = best)
     rating                 listener item system rating
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OUTCOMES = ("left", "tie", "right")  # in this order in every array of counts
+BOTH_BAD = "both_bad"  # no preference: left out before anything is counted (``both_bad``)
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
 

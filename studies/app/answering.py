@@ -63,8 +63,7 @@ def _one_of(opened: OpenStudy, question: Question, key: str, text: str, language
     study, words = opened.study, words_of(language)
     options: dict[Any, str]
     if question.kind == "choice":
-        options = {"left": words["prefer_left"], "right": words["prefer_right"]}
-        options |= {"tie": words["prefer_none"]} if question.ties else {}
+        options = {choice: words[f"prefer_{choice}"] for choice in question.choices()}
     else:
         options = _grades(opened, question, language)
     with st.container(key=f"graded-{key}" if _in_words(opened, question) else None):
