@@ -51,7 +51,7 @@ def open_study(store: Store, study: Study, stimuli: Sequence[Stimulus]) -> OpenS
     """
     items = _complete_items(study, stimuli)
     with store.writing(alone=True) as session:
-        row = session.scalar(select(StudyRow).where(StudyRow.name == study.name))
+        row = session.scalar(select(StudyRow).where(StudyRow.name == study.name).with_for_update())  # nobody enrols now
         identity = {"fingerprint": study.fingerprint(), "stimuli_sha256": manifest_checksum(stimuli)}
         if row is None:
             row = StudyRow(name=study.name, secret=secrets.token_bytes(32), **identity | _registration(study, stimuli))

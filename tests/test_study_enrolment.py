@@ -1,8 +1,10 @@
 """Who may come and leave: places, leases, invitations, and a study that is paused or changed."""
 
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 import sqlalchemy as sa
@@ -150,6 +152,27 @@ def test_a_server_that_was_overtaken_admits_nobody(open_one, refused, caplog):
     assert session.enrol(new.opened)
     assert {key: new.opened.stimulus_ids[key] for key in ids} == ids
     assert len(set(new.opened.stimulus_ids.values())) == len(new.opened.stimulus_ids) > len(ids)
+
+
+def test_a_changed_study_waits_for_who_is_just_enrolling(open_one, database):
+    """Else they would hold a trial of the study as it was, and no place of the study as it is."""
+    old, inside, wait = open_one(url=database), Event(), Event()
+
+    def admit(_: str) -> None:
+        inside.set()
+        wait.wait(10)
+
+    with ThreadPoolExecutor(2) as pool:
+        enrolling = pool.submit(session.enrol, old.opened, admit=admit)
+        assert inside.wait(10)
+        changing = pool.submit(open_one, url=database, seed=99)
+        with pytest.raises(FutureTimeout):
+            changing.result(timeout=1)
+        wait.set()
+        assert enrolling.result()
+        with pytest.raises(UserError, match="changed since the first of 1 participants enrolled"):
+            changing.result()
+    assert progress(old.opened).places_taken == 1
 
 
 def test_a_text_that_may_change_overtakes_nobody(open_one):
