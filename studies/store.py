@@ -21,7 +21,7 @@ import datetime as dt
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -258,10 +258,11 @@ class Store:
         """A session whose changes are committed, all or none, when the block ends; ``alone``: no other such meanwhile.
 
         SQLite has one writer: ``BEGIN IMMEDIATE`` makes a transaction that reads first and writes then see what it
-        overwrites. Threads of one process queue for their turn here, because SQLite's own waiting sleeps and is unfair.
+        overwrites. Threads of one process queue for their turn here, because SQLite's own waiting sleeps and is unfair;
+        where another process does not let go, all of them are told so soon, not one after the other.
         """
         sqlite = self.engine.dialect.name == "sqlite"
-        with self.turn if sqlite else nullcontext(), _unavailable(self.engine):
+        with _turn(self) if sqlite else nullcontext(), _unavailable(self.engine):
             engine = self.engine.execution_options(immediate=True)
             with Session(engine, expire_on_commit=False) as session, session.begin():
                 if alone and not sqlite:
@@ -310,20 +311,55 @@ def _engine(url: str) -> Engine:
     if not Path(file).absolute().parent.is_dir():
         raise UserError(f"--database: {Path(file).parent}: no such folder")
     engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS}, max_overflow=40)
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    handling = _SqliteFile(Path(file))
+    event.listen(engine, "do_connect", handling.check)
+    event.listen(engine, "connect", handling.prepare)
+    event.listen(engine, "begin", handling.begin)
     return engine
 
 
-def _prepare_sqlite(connection: Any, record: object) -> None:
-    connection.isolation_level = None  # we begin transactions ourselves, see below
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}")
+@dataclass(slots=True, eq=False)
+class _SqliteFile:
+    """How connections to a file are set up, and that it stays the one that was opened first.
+
+    SQLite goes on without a word where the file has been removed or another one put in its place: what is stored then
+    is gone with the last connection.
+    """
+
+    path: Path
+    known: os.stat_result | None = None
+
+    def check(self, *_: object) -> None:
+        if self.known is None:
+            return
+        with suppress(OSError):
+            if os.path.samestat(self.path.stat(), self.known):
+                return
+        raise StoreUnavailable(
+            f"{self.path}: this file is gone, or not the one that was opened: nothing more is stored; put the database "
+            "back and start again"
+        )
+
+    def prepare(self, connection: Any, record: object) -> None:
+        connection.isolation_level = None  # we begin transactions ourselves, see below
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        self.known = self.known or self.path.stat()
+
+    def begin(self, connection: Connection) -> None:
+        self.check()
+        immediate = connection.get_execution_options().get("immediate", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get("immediate", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+@contextmanager
+def _turn(store: Store) -> Iterator[None]:
+    if not store.turn.acquire(timeout=BUSY_SECONDS):
+        raise StoreUnavailable(f"{_shown(store.engine)}: the database is too busy at the moment, please try again")
+    try:
+        yield
+    finally:
+        store.turn.release()
 
 
 def _flush_log(engine: Engine) -> None:
@@ -334,12 +370,16 @@ def _flush_log(engine: Engine) -> None:
     """
     try:
         log = os.open(f"{engine.url.database}-wal", os.O_RDONLY)
+        try:
+            os.fsync(log)
+        finally:
+            os.close(log)
     except FileNotFoundError:  # the last connection was closed: all is in the main file, flushed
         return
-    try:
-        os.fsync(log)
-    finally:
-        os.close(log)
+    except OSError as error:  # a disk that fails, too many open files: nobody may be told that it is stored
+        raise StoreUnavailable(
+            f"{_shown(engine)}: the database is not available at the moment, please try again: {error.strerror}"
+        ) from error
 
 
 @contextmanager

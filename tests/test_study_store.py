@@ -1,5 +1,6 @@
 """The store under fire: both databases, many processes at once, and SIGKILL."""
 
+import errno
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ from studies.store import (
     ParticipantRow,
     ResponseRow,
     SlotRow,
+    Store,
     StoreUnavailable,
     StudyRow,
     Table,
@@ -249,6 +251,59 @@ def test_a_busy_database_is_reported_as_such(tmp_path: Path, make_study, monkeyp
             session.enrol(opened)
         connection.exec_driver_sql("ROLLBACK")
     other.dispose()
+    assert session.enrol(opened)
+    opened.store.close()
+
+
+def test_whoever_waits_for_a_busy_database_is_told_so_soon_and_not_one_after_the_other(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("studies.store.BUSY_SECONDS", 0.5)
+    store = open_store(str(tmp_path / "study.sqlite"))
+    other = sa.create_engine(f"sqlite:///{tmp_path / 'study.sqlite'}", isolation_level=None)
+    with other.connect() as connection, ThreadPoolExecutor(8) as pool:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        start = time.monotonic()
+        told = [pool.submit(write_nothing, store) for _ in range(8)]
+        assert {type(waiting.exception()) for waiting in told} == {StoreUnavailable}
+        assert time.monotonic() - start < 3  # and not 8 times 0.5
+        connection.exec_driver_sql("ROLLBACK")
+    other.dispose()
+    write_nothing(store)
+    store.close()
+
+
+def write_nothing(store: Store) -> None:
+    with store.writing() as writing:
+        writing.scalar(sa.text("SELECT 1"))
+
+
+@pytest.mark.parametrize("instead", [None, "an older one"])
+def test_nothing_is_said_to_be_stored_in_a_file_that_is_gone(tmp_path: Path, make_study, instead: str | None):
+    file = tmp_path / "study.sqlite"
+    opened = open_study(open_store(str(file)), *make_study())
+    assert session.enrol(opened)
+    for part in tmp_path.iterdir():
+        part.unlink()
+    if instead:
+        open_store(str(file)).close()
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match=r"study\.sqlite: this file is gone, .* start again$"):
+            session.enrol(opened)
+    with pytest.raises(StoreUnavailable), opened.store.reading() as one, opened.store.reading() as another:
+        assert one.scalar(sa.text("SELECT 1")) == another.scalar(sa.text("SELECT 1"))
+    assert file.exists() == bool(instead)  # no new and empty one, which would be taken for the study
+    opened.store.close()
+
+
+def test_nothing_is_said_to_be_stored_that_the_disk_did_not_take(tmp_path: Path, make_study, monkeypatch):
+    opened = open_study(open_store(str(tmp_path / "study.sqlite")), *make_study())
+
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("studies.store.os.fsync", fails)
+        with pytest.raises(StoreUnavailable, match=r"study\.sqlite: .*Input/output error$"):
+            session.enrol(opened)
     assert session.enrol(opened)
     opened.store.close()
 
