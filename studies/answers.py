@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -67,7 +68,8 @@ def _checked_fact(question: BackgroundQuestion, answer: Any) -> float:
     else:
         low = -math.inf if question.minimum is None else question.minimum
         high = math.inf if question.maximum is None else question.maximum
-        good = (_is_int(answer) or isinstance(answer, float)) and math.isfinite(answer) and low <= answer <= high
+        finite = (_is_int(answer) or isinstance(answer, float)) and abs(answer) <= sys.float_info.max
+        good = finite and low <= answer <= high
     if not good:
         raise Refused("bad_answer", "This is not one of the answers to the question.")
     return answer

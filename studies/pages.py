@@ -201,11 +201,12 @@ def _advance(opened: OpenStudy, session: Session, me: ParticipantRow) -> tuple[i
 
 
 def _own_page(session: Session, me: ParticipantRow, page_id: str) -> tuple[PageRow, TrialRow]:
-    found = session.execute(
+    asked = (
         select(PageRow, TrialRow)
         .join(TrialRow, TrialRow.id == PageRow.trial_id)
         .where(PageRow.key == str(page_id), TrialRow.participant_id == me.id)
-    ).first()
+    )
+    found = session.execute(asked).first() if str(page_id).isprintable() else None  # NUL is nothing to ask PostgreSQL
     if found is None:
         raise Refused("unknown_page", "This page is not known; please reload.")
     return found[0], found[1]

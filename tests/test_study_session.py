@@ -240,7 +240,8 @@ def test_an_event_sent_twice_is_stored_once(one):
      [{"seq": 0, "kind": "play", "more": "x" * 3000}],
      [{"seq": 0, "kind": "heard", "clip": 0, "start": 0, "end": float("nan")}], [{"seq": 0, "kind": "heard"}],
      [{"seq": 0, "kind": "heard", "clip": "0", "start": 0, "end": 1}], [{"seq": i, "kind": "play"} for i in range(501)],
-     [{"seq": 0, "kind": "play", "more": {1, 2}}]],
+     [{"seq": 0, "kind": "play", "more": {1, 2}}],
+     [{"seq": 0, "kind": "heard", "clip": 0, "start": 0, "end": 10**400}]],
 )  # fmt: skip
 def test_forged_events_are_refused(one, events, refused):
     token = one.begin()
@@ -331,6 +332,18 @@ def test_foreign_and_made_up_tokens_get_nothing(one, refused):
     assert min(len(mine), len(theirs)) >= 32
 
 
+@pytest.mark.parametrize("page", ["\0", "\ud800", "x" * 100_000, "' OR 1=1 --"])
+def test_a_made_up_page_is_unknown(open_one, database, page, refused):
+    one = open_one(url=database)
+    token = one.begin()
+    with refused("unknown_page"):
+        session.heard(one.opened, token, page)
+    with refused("unknown_page"):
+        session.record_events(one.opened, token, page, [])
+    with refused("unknown_page"):
+        session.submit(one.opened, token, 0, page, {"fits": "left"})
+
+
 def test_stimulus_tokens_name_what_is_heard_and_nothing_else(one, refused):
     token = one.begin()
     page = session.next_trial(one.opened, token)
@@ -399,8 +412,8 @@ def test_steps_cannot_be_jumped_or_taken_back(one, refused):
 @pytest.mark.parametrize(
     "answers",
     [{}, {"level": 3}, {"level": -1}, {"level": 1.0}, {"level": "1"}, {"level": 0, "age": "x"},
-     {"level": 0, "age": 121}, {"level": 0, "age": float("nan")}, {"level": 0, "words": 7},
-     {"level": 0, "other": 1}, None],
+     {"level": 0, "age": 121}, {"level": 0, "age": float("nan")}, {"level": 0, "age": -(10**400)},
+     {"level": 0, "words": 7}, {"level": 0, "other": 1}, None],
 )  # fmt: skip
 def test_forged_background_answers_are_refused(open_one, answers, refused):
     background = [
