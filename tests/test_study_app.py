@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 import socket
@@ -24,6 +25,7 @@ from starlette.requests import Request
 from evalkit.errors import UserError
 from studies import session
 from studies.app import serve, server
+from studies.app.guard import Guard
 from studies.app.password import hashed, is_hash, is_right
 from studies.app.records import export_token, is_export_token
 from studies.app.sounds import RATE, antiphase_tone, check_sound, huggins_noise, pcm_wav, right_answer, volume_sound
@@ -249,6 +251,34 @@ def test_what_is_open_and_its_headers(site) -> None:
     status, headers, body = get(url + "sound/3?p=whoever")
     assert (status, headers["cache-control"], headers["content-encoding"]) == (200, "no-store", "identity")
     assert body[:4] == b"RIFF"
+
+
+@pytest.mark.parametrize(
+    ("origin", "reaches"),
+    [
+        (None, True),
+        ("https://study.example.org", True),
+        ("http://localhost:9000", True),  # Streamlit knows this machine without asking
+        ("https://evil.example", False),
+        ("https://study.example.org.evil.example", False),
+        ("null", False),
+        ("http://[", False),
+    ],
+)
+def test_a_websocket_of_a_foreign_page_is_closed_before_streamlit_asks_the_internet(origin, reaches, caplog) -> None:
+    seen, sent = [], []
+
+    async def streamlit(scope, receive, send) -> None:
+        seen.append(scope["path"])
+
+    async def send(message) -> None:
+        sent.append(message["type"])
+
+    headers = [(b"host", b"study.example.org"), *([(b"origin", origin.encode())] if origin else [])]
+    scope = {"type": "websocket", "path": "/_stcore/stream", "headers": headers}
+    asyncio.run(Guard(streamlit)(scope, None, send))
+    assert (seen, sent) == ((["/_stcore/stream"], []) if reaches else ([], ["websocket.close"]))
+    assert ("does the proxy keep the Host header" in caplog.text) != reaches
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut off"])

@@ -2,18 +2,22 @@
 
 Beside the study's own routes that is Streamlit's page, its files, health and websocket, and where organisers sign in by
 OpenID Connect, Streamlit's three routes for that. Its metrics, agent and upload routes, its media files and its other
-components answer 404.
+components answer 404. A websocket is for pages of this very address: of another one Streamlit would ask a server in the
+internet whether that is ours, while everybody waits.
 """
 
 from __future__ import annotations
 
+import logging
 import re
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
+log = logging.getLogger(__name__)
 OPEN = re.compile(
     r"/(organiser|event|favicon\.png|manifest\.json)?|/(stim|sound|export)/[^/]+|/static/.+"
     r"|(/organiser)?/_stcore/(health|host-config)"  # Streamlit looks for itself below a page, too
@@ -47,6 +51,11 @@ class Guard:
         self.app, self.origin = app, origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and _is_foreign(headers := Headers(scope=scope)):
+            asked = headers.get("host"), headers.get("origin")
+            log.warning("refused a websocket to %r of a page at %r; does the proxy keep the Host header?", *asked)
+            await WebSocketClose()(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -81,3 +90,15 @@ class Guard:
             del headers["set-cookie"]
             for cookie in cookies:
                 headers.append("set-cookie", f"{cookie}; Secure")
+
+
+def _is_foreign(headers: Headers) -> bool:
+    """Whether a browser comes from a page of another address; on this machine, Streamlit judges by itself."""
+    origin = headers.get("origin")
+    if origin is None:  # no browser
+        return False
+    try:
+        found = urlsplit(origin)
+        return found.netloc != headers.get("host") and found.hostname not in ("localhost", "127.0.0.1")
+    except ValueError:
+        return True
