@@ -42,7 +42,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy import select
@@ -58,11 +58,14 @@ from studies.refusal import Refused
 from studies.store import FreeTextRow, ParticipantRow
 
 __all__ = [
-    "GONE", "STATES", "WAY", "Clip", "Completion", "OpenStudy", "Participant", "Rating", "Refused", "TrialPage",
-    "answer_background", "comment", "enrol", "finish", "get_state", "give_consent", "heard", "invite", "next_trial",
-    "open_study", "participant", "record_events", "resolve_stimulus", "set_sound", "set_state", "submit", "withdraw",
+    "GONE", "LISTENING_WITH", "STATES", "WAY", "Clip", "Completion", "OpenStudy", "Participant", "Rating", "Refused",
+    "TrialPage", "answer_background", "comment", "enrol", "finish", "get_state", "give_consent", "heard", "invite",
+    "next_trial", "open_study", "participant", "record_events", "resolve_stimulus", "set_sound", "set_state", "submit",
+    "withdraw",
 ]  # fmt: skip
 
+ListeningWith = Literal["headphones", "earphones", "loudspeakers"]
+LISTENING_WITH: tuple[ListeningWith, ...] = get_args(ListeningWith)
 RENEW_SECONDS = 60  # a mere look at a page renews the lease at most so often
 
 
@@ -90,19 +93,19 @@ class HeadphoneCheck(BaseModel):
 
     model_config = STRICT
 
-    check: str = Field(max_length=40)
+    check: Literal["antiphase", "huggins"]
     correct: int = Field(ge=0, le=100)
     trials: int = Field(ge=1, le=100)
 
 
 class Sound(BaseModel):
-    """What a participant said about their sound."""
+    """What a participant said about their sound: nothing in words of their own, which could be anything."""
 
     model_config = STRICT
 
     volume_set: bool
     headphones: HeadphoneCheck | None = None
-    listening_with: str | None = Field(default=None, max_length=40)
+    listening_with: ListeningWith | None = None
 
 
 def participant(opened: OpenStudy, token: str) -> Participant:

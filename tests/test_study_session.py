@@ -404,6 +404,12 @@ def test_steps_cannot_be_jumped_or_taken_back(one, refused):
         {"volume_set": True, "ip": "1.2.3.4"},
         None,
         {"volume_set": True, "headphones": 1},
+        {"volume_set": True, "headphones": {"check": "\0", "correct": 6, "trials": 6}},
+        {"volume_set": True, "listening_with": "=1+1"},  # no words of their own in tables without free texts
+        {
+            "volume_set": True,
+            "listening_with": "\0",
+        },  # PostgreSQL keeps it, and then counts nobody's checks
     ):
         with refused("bad_answer"):
             session.set_sound(one.opened, token, sound)

@@ -23,14 +23,13 @@ from studies.app.sounds import TRIALS, right_answer
 from studies.app.words import best_language, language_name, words_of
 from studies.opening import OpenStudy
 from studies.questionnaires import BackgroundQuestion
-from studies.session import Participant, Refused, TrialPage
+from studies.session import LISTENING_WITH, Participant, Refused, TrialPage
 from studies.store import StoreUnavailable
 
 log = logging.getLogger(__name__)
 OWN_PAGE = {"unknown_token": "unknown_link", "gone": "gone", "declined": "left", "full": "full"}
 ELSEWHERE = ("stale_page", "answered", "unknown_page")  # a page of another tab, or from before a reload
 MOST_SHOWN = 7  # choices of a background question that are all shown; more are a list to open
-LISTENING_WITH = ("headphones", "earphones", "loudspeakers")
 
 
 def participant_page() -> None:
