@@ -426,6 +426,20 @@ def _check_texts(study: Study) -> None:
         for question in study.background:
             if wanted := lacking(question, language):
                 raise ValueError(f"'background': {wanted}")
+        for where, options in _options(study):
+            shown = [study.localised(option, language) for option in options]
+            twice = next((text for i, text in enumerate(shown) if text in shown[:i]), None)
+            if twice is not None:  # the page would take one for the other
+                raise ValueError(f"'{where}': two answers are called {twice!r} in the language {language!r}")
+
+
+def _options(study: Study) -> Iterator[tuple[str, tuple[Text, ...]]]:
+    """The answers among which somebody chooses by their words, each with its key."""
+    for i, question in enumerate(study.questions):
+        if question.low is not None and question.high is not None:
+            yield f"questions[{i}].low' and 'high", (question.low, question.high)
+    for asked in study.background:
+        yield f"background.{asked.name}.choices", asked.choices
 
 
 def own_texts(study: Study) -> Iterator[tuple[str, Text]]:
