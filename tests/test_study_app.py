@@ -306,10 +306,11 @@ def test_audio_that_is_not_there_is_no_page_and_one_line_in_the_log(
     opened.store.close()
 
 
-def test_a_database_that_is_away_is_not_named_to_participants() -> None:
+def test_a_database_that_is_away_is_named_in_the_log_and_not_to_participants(caplog: pytest.LogCaptureFixture) -> None:
     away = StoreUnavailable("postgresql+psycopg://lab@db.example.org/study: the database is not available")
     reply = server._refusal(away)
     assert (reply.status_code, b"unavailable" in reply.body, b"example" in reply.body) == (503, True, False)
+    assert [line.getMessage() for line in caplog.records] == [str(away)]
 
 
 def test_forged_and_broken_reports_are_refused(site) -> None:

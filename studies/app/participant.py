@@ -51,7 +51,8 @@ def participant_page() -> None:
             _way_out(opened, token, language)
     except Refused as refused:
         _refused_page(opened, refused, language)
-    except StoreUnavailable:
+    except StoreUnavailable as unavailable:
+        log.error("%s", unavailable)
         if page := st.session_state.get("trial"):
             keep_answers(opened, page)
         st.session_state.pop("refused", None)  # it is said here, and would no longer be true on the page to come
@@ -87,7 +88,8 @@ def _guarded(action: Callable[..., None]) -> Callable[..., None]:
             action(*args)
         except Refused as refused:
             st.session_state.refused, st.session_state.refused_facts = refused.code, refused.facts
-        except StoreUnavailable:
+        except StoreUnavailable as unavailable:
+            log.error("%s", unavailable)
             st.session_state.refused = "unavailable"
 
     return guarded

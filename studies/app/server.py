@@ -131,6 +131,7 @@ def _broken(error: Exception) -> bool:
     """
     words = words_of(best_language(st.context.locale or "", serving().opened.study.languages))
     if isinstance(error, StoreUnavailable):
+        log.error("%s", error)
         st.warning(words["unavailable"])
         return True
     log.error("the page failed: %s", error, exc_info=None if isinstance(error, UserError) else error)
@@ -243,7 +244,8 @@ def nothing(request: Request) -> Response:
 
 
 def _refusal(error: Refused | StoreUnavailable) -> Response:
-    if isinstance(error, StoreUnavailable):  # its own sentence names the database
+    if isinstance(error, StoreUnavailable):  # its own sentence names the database: it is for whoever keeps that
+        log.error("%s", error)
         message = "The database is not available at the moment; please try again."
         return JSONResponse({"code": "unavailable", "message": message}, status_code=503)
     return JSONResponse({"code": error.code, "message": str(error)}, status_code=STATUS.get(error.code, 409))
