@@ -17,7 +17,7 @@ INPUT = -1  # the clip number of a ranking study's input track
 SLACK = 0.5  # seconds in all: rounding, sound that is buffered
 DRIFT = 0.01  # of the time: a sound card and we do not count alike
 MOST_AT_ONCE = 500  # events of one call
-MOST_PER_PAGE = 5_000
+MOST_AT_FIRST, MOST_PER_SECOND = 5_000, 1  # events of a trial, reloads included; a player in a loop sends one in 5 s
 LONGEST_EVENT = 2000  # characters of JSON
 LARGEST = sys.float_info.max  # JSON knows greater whole numbers; neither they nor NaN and infinity are times
 

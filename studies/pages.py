@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from studies.answers import checked_answers
 from studies.assignment import page_order
 from studies.design import Question
-from studies.listening import INPUT, MOST_PER_PAGE, Report, checked_events, heard_shares
+from studies.listening import INPUT, MOST_AT_FIRST, MOST_PER_SECOND, Report, checked_events, heard_shares
 from studies.manifest import Stimulus
 from studies.opening import OpenStudy
 from studies.participants import alive, at, by_token, go_on, moving
@@ -106,15 +107,32 @@ def record_events(
             raise _stale_page()
         stored = set(session.scalars(select(EventRow.sequence).where(EventRow.page_id == page.id)))
         fresh = [event for event in checked if event.sequence not in stored]
-        if len(stored) + len(fresh) > MOST_PER_PAGE:
-            raise Refused("bad_event", "Too many events; please reload the page.")
         moment = opened.clock()
+        _refuse_flood(session, page, len(fresh), moment)
         session.add_all(
             EventRow(page_id=page.id, sequence=event.sequence, kind=event.kind, data=event.data, created_at=moment)
             for event in sorted(fresh)
         )
         session.flush()
         return _in_order(_shares(opened, session, trial, page.pass_number))
+
+
+def _refuse_flood(session: Session, page: PageRow, fresh: int, moment: dt.datetime) -> None:
+    """Refused for more events than a player can have sent: all of a trial's are read whenever one more comes."""
+    count = select(func.count()).select_from(EventRow).join(PageRow, PageRow.id == EventRow.page_id)
+    stored = session.scalars(count.where(_showings(page))).one()
+    seconds = max(0.0, (moment - _first_shown(session, page)).total_seconds())
+    if stored + fresh > MOST_AT_FIRST + MOST_PER_SECOND * seconds:
+        raise Refused("bad_event", "Too many events; please wait a little.")
+
+
+def _showings(page: PageRow) -> ColumnElement[bool]:
+    """All showings of the page's trial in its pass."""
+    return (PageRow.trial_id == page.trial_id) & (PageRow.pass_number == page.pass_number)
+
+
+def _first_shown(session: Session, page: PageRow) -> dt.datetime:
+    return session.scalars(select(PageRow.created_at).where(_showings(page)).order_by(PageRow.id).limit(1)).one()
 
 
 def heard(opened: OpenStudy, token: str, page_id: str) -> tuple[float, ...]:
@@ -232,8 +250,7 @@ def _store_answers(
     answers: Mapping[str, Any],
     shares: tuple[float, ...],
 ) -> None:
-    same = (PageRow.trial_id == trial.id) & (PageRow.pass_number == page.pass_number)
-    first_shown = session.scalars(select(PageRow.created_at).where(same).order_by(PageRow.id).limit(1)).one()
+    first_shown = _first_shown(session, page)
     moment = opened.clock()
     session.add_all(
         ResponseRow(

@@ -251,6 +251,21 @@ def test_forged_events_are_refused(one, events, refused):
     assert one.count(EventRow) == 0
 
 
+def test_a_flood_of_events_is_refused_and_reloading_is_no_way_round(one, refused, monkeypatch):
+    """All of a trial's events are read whenever one more comes, while everybody else waits for the database."""
+    monkeypatch.setattr("studies.pages.MOST_AT_FIRST", 100)
+    token = one.begin()
+    for shown in range(2):
+        page = session.next_trial(one.opened, token)
+        session.record_events(one.opened, token, page.page_id, [{"seq": i, "kind": "play"} for i in range(50)])
+        assert one.count(EventRow) == 50 * (shown + 1)
+    page = session.next_trial(one.opened, token)
+    with refused("bad_event"):
+        session.record_events(one.opened, token, page.page_id, [{"seq": 0, "kind": "play"}])
+    one.listen(token, page)  # takes its time, and so is no flood
+    assert not one.answer(token, page).replayed
+
+
 def report(start, end, *, at=1000.0, clip=0, page=1, shown=0.0) -> Report:
     return Report(page, START + dt.timedelta(seconds=shown), START + dt.timedelta(seconds=at), clip, start, end)
 
