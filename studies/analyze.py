@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,14 +56,15 @@ def analyze(
 
     if blind and reveal:
         raise UserError("study analyze: give --blind or --reveal, not both")
-    collected = collect(source, database, simulated, points)
+    with _naming(source):
+        collected = collect(source, database, simulated, points)
     out = out if out is not None else _beside(source, simulated)
     before = blinding_of(out)
     blinding: Blinding = "revealed" if (reveal and before != "none") or before == "revealed" else "none"
     if blind or (before == "blind" and not reveal):
         blinding = "blind"
         collected = blinded(collected)
-    with _working(collected):
+    with _naming(source), _working(collected):
         findings = analyse(collected.plan, collected.tables, seed=collected.seed)
     made = document(collected, findings, blinding)
     write(out, made, collected.tables)
@@ -72,6 +73,17 @@ def analyze(
     if blinding == "blind":
         click.echo("systems are coded; evalkit study analyze ... --reveal names them")
     _render(out)
+
+
+@contextmanager
+def _naming(source: Path) -> Iterator[None]:
+    """What is wrong with a table is said with the name of what it was read from."""
+    from studies.analysis.tables import TableError
+
+    try:
+        yield
+    except TableError as error:
+        raise UserError(f"{source}: {error}") from error
 
 
 def collect(source: Path, database: str | None, simulated: bool, points: int | None) -> Collected:
@@ -88,6 +100,8 @@ def collect(source: Path, database: str | None, simulated: bool, points: int | N
         if simulated:
             raise UserError(f"{source}: an export says itself whether its listeners are simulated; omit --simulated")
         return from_export(source)
+    if source.is_file() and source.suffix.lower() not in (".yaml", ".yml"):
+        raise UserError(f"{source}: neither a study's folder nor a CSV file; save a table of answers as CSV")
     file = source / FILE if source.is_dir() else source
     return from_store(opened_before(source, database), simulated=simulated, file=file)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -12,7 +13,7 @@ from evalkit.configuration import read_text
 from evalkit.errors import UserError
 from studies.analysis.screening import Rules
 from studies.analysis.summary import Plan, Question, repeated
-from studies.analysis.tables import without_blanks
+from studies.analysis.tables import TRUTH, TableError, without_blanks
 from studies.design import FILE, Study, load_study
 
 if TYPE_CHECKING:
@@ -90,8 +91,7 @@ def from_csv(file: Path, *, points: int | None = None) -> Collected:
     table = read_csv(file)
     found = next((kind for columns, kind in COLUMNS.items() if {*columns} <= {*table.columns}), None)
     if found is None:
-        wanted = "; ".join(", ".join(columns) for columns in COLUMNS)
-        raise UserError(f"{file}: no table of answers: besides listener and item it needs the columns {wanted}")
+        raise UserError(f"{file}: no table of answers: {_what_lacks(table)}")
     if not len(table):
         raise UserError(f"{file}: the table holds no rows")
     design, kind = found
@@ -113,6 +113,15 @@ def from_csv(file: Path, *, points: int | None = None) -> Collected:
     )
 
 
+def _what_lacks(table: pd.DataFrame) -> str:
+    """Why a table is none of answers: other tools give columns other names, and put other marks between cells."""
+    if len(table.columns) == 1 and (mark := next((m for m in ";\t|" if m in table.columns[0]), None)):
+        return f"its cells are parted by {mark!r}; save it with commas"
+    wanted = "; or ".join(", ".join(columns) for columns in COLUMNS)
+    there = ", ".join(map(str, table.columns)) or "none"
+    return f"it has the columns {there}; rename them to listener, item and: {wanted}"
+
+
 def plan_of(study: Study) -> Plan:
     """What the study file declares."""
     declared = study.analysis
@@ -130,17 +139,30 @@ def plan_of(study: Study) -> Plan:
 
 
 def read_csv(file: Path) -> pd.DataFrame:
-    """A table whose names stay text (a system may be called "1" or "NA"); UserError for what is no table."""
+    """A table whose names stay text (a system may be called "1" or "NA"); UserError for what is no table.
+
+    Rows of more cells than the header are none: pandas would take their first cell for the row's name, and so each
+    cell for its neighbour's (a decimal comma makes such rows).
+    """
     import pandas as pd
 
     try:
-        table = pd.read_csv(file, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                file, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""], index_col=False
+            )
+    except pd.errors.ParserWarning:
+        raise UserError(
+            f"{file}: rows have more cells than the header; put values that hold commas, such as 3,5, into quotation "
+            "marks, or write 3.5"
+        ) from None
     except FileNotFoundError:
         raise UserError(f"{file}: no such file; evalkit study export writes it") from None
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except (OSError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read as CSV: {error}") from error
+        raise UserError(f"{file}: cannot be read as CSV: {' '.join(str(error).split())}") from error
     return without_blanks(table, NAMES)
 
 
@@ -203,8 +225,10 @@ def _answers(table: pd.DataFrame) -> pd.DataFrame:
     """As the analysis takes them: a yes is a rating of 1."""
     if "yes" not in table.columns:
         return table
-    known = {"true": 1.0, "false": 0.0}
-    return table.assign(rating=table["yes"].astype(str).str.lower().map(known)).drop(columns="yes")
+    rating = table["yes"].astype(str).str.lower().map({word: float(yes) for word, yes in TRUTH.items()})
+    if (odd := rating.isna()).any():
+        raise TableError(f"column 'yes' must be true or false, got {table['yes'][odd].iloc[0]!r}")
+    return table.assign(rating=rating).drop(columns="yes")
 
 
 def participants(table: pd.DataFrame) -> dict[str, Any]:

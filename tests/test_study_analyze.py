@@ -315,7 +315,12 @@ def test_the_page_says_what_becomes_of_answers_of_those_who_stopped(
     ("text", "options", "sentence"),
     [
         ("", {}, "no table of answers"),
-        ("listener,item,left,right\n", {}, "it needs the columns left, right, outcome; "),
+        ("listener,item,left,right\n", {}, "rename them to listener, item and: left, right, outcome; or "),
+        ("who,what,model,score\n", {}, "it has the columns who, what, model, score; rename them to listener, item and"),
+        ("listener;item;system;rating\n", {}, "its cells are parted by ';'; save it with commas"),
+        ("listener,item,system,rating\np,i,a,3,5\np,i,b,4,0\n", {}, "more cells than the header"),  # decimal commas
+        ("listener,item,system,rating\np,i,a,3\np,i,b,4,0\n", {}, "Expected 4 fields in line 3, saw 5"),
+        ("listener,item,system,yes\np,i,a,1\np,i,b,maybe\n", {}, "column 'yes' must be true or false, got 'maybe'"),
         ("listener,item,left,right,outcome\n", {}, "holds no rows"),
         ("listener,item,left,right,outcome\np,i,a,b,left\n", {"points": 5}, "--points belongs to ratings"),
     ],
@@ -324,6 +329,24 @@ def test_wrong_tables_are_one_sentence(tmp_path: Path, text: str, options: dict,
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(UserError, match=re.escape(sentence)):
         from_csv(tmp_path / "t.csv", **options)
+
+
+def test_a_wrong_table_is_named(tmp_path: Path) -> None:
+    answers = tmp_path / "votes.csv"
+    answers.write_text("listener,item,left,right,outcome\np,i,a,b,A\n")
+    wrong = CliRunner().invoke(analyze, [str(answers)])
+    assert str(wrong.exception) == f"{answers}: column 'outcome' must be left, right or tie, got 'A'"
+    other = tmp_path / "votes.xlsx"
+    other.write_bytes(b"PK")
+    wrong = CliRunner().invoke(analyze, [str(other)])
+    assert str(wrong.exception).endswith(
+        "votes.xlsx: neither a study's folder nor a CSV file; save a table of answers as CSV"
+    )
+
+
+def test_a_yes_may_be_written_as_a_number(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("listener,item,system,yes\np,i,a,1\np,i,b,0\np,j,a,True\n")
+    assert from_csv(tmp_path / "t.csv").tables["t"]["rating"].tolist() == [1, 0, 1]
 
 
 def test_people_and_simulated_listeners_never_mix(tmp_path: Path) -> None:

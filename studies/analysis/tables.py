@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 OUTCOMES = ("left", "tie", "right")  # in this order in every array of counts
 BOTH_BAD = "both_bad"  # no preference: left out before anything is counted (``both_bad``)
-_TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
 
 class TableError(UserError, ValueError):
@@ -64,9 +64,9 @@ def is_simulated(table: pd.DataFrame) -> bool:
     if "simulated" not in table.columns:
         return False
     values = {str(value).lower() for value in table["simulated"].unique()}
-    if unknown := values - set(_TRUTH):
+    if unknown := values - set(TRUTH):
         raise TableError(f"column 'simulated' must be true or false, got {min(unknown)!r}")
-    kinds = {_TRUTH[value] for value in values}
+    kinds = {TRUTH[value] for value in values}
     if len(kinds) > 1:
         raise TableError(
             "column 'simulated': simulated listeners' answers stand among people's; analyse one of the two"
