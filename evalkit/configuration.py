@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from evalkit.errors import UserError
 from evalkit.registry import did_you_mean
@@ -15,6 +16,27 @@ from evalkit.registry import did_you_mean
 M = TypeVar("M", bound=BaseModel)
 
 STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+LIST, MAPPING, DAY = (
+    "must be a list, such as [a, b]",
+    "must be a mapping of keys to values",
+    "must be a day, such as 2030-12-31",
+)
+PLAIN = {  # kinds of pydantic's errors that speak of Python -> what a writer of YAML is told
+    "tuple_type": LIST,
+    "list_type": LIST,
+    "dict_type": MAPPING,
+    "model_type": MAPPING,
+    "path_type": "must be a path",
+    "date_type": DAY,
+    "date_from_datetime_parsing": DAY,
+    "date_from_datetime_inexact": DAY,
+    "string_type": "must be a text; put it into quotation marks",  # yes, no, numbers and dates are none without
+    "too_short": "needs more entries",
+    "too_long": "has too many entries",
+}
+NO_KEYS = re.compile(r"\[key\]|constrained-\w+|dict\[.*\]")  # of pydantic, among the keys of a path
 
 
 class _Loader(yaml.SafeLoader):
@@ -31,6 +53,13 @@ class _Loader(yaml.SafeLoader):
                     )
                 seen.add((key.tag, key.value))
         return node
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        """A value; what only looks like one, such as the date 2030-02-31, is a mistake in its line."""
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            raise yaml.MarkedYAMLError(problem=f"{node.value!r:.40}: {error}", problem_mark=node.start_mark) from error
 
 
 def read_text(path: Path) -> str:
@@ -53,6 +82,8 @@ def read_yaml(text: str, file: str) -> Any:
         raise UserError(f"{file}{where}: not valid YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError:
+        raise UserError(f"{file}: not valid YAML: its lists or mappings lie too deep in each other") from None
 
 
 def mapping(value: Any, file: str, where: str) -> Mapping[str, Any]:
@@ -67,6 +98,17 @@ def unique(names: Sequence[str], file: str, where: str, remedy: str) -> None:
     twice = [name for i, name in enumerate(names) if name in names[:i]]
     if twice:
         raise UserError(f"{file}: {where}: the name {twice[0]!r} is there twice; {remedy}")
+
+
+def spelt(pattern: str, how: str) -> AfterValidator:
+    """Lets through only what has the pattern, and tells a user how to write it; for ``Annotated[str, ...]``."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{value!r:.60}: give {how}")
+        return value
+
+    return AfterValidator(check)
 
 
 def keys(model: type[BaseModel]) -> list[str]:
@@ -90,13 +132,16 @@ def checked(model: type[M], value: Any, file: str, where: str = "") -> M:
         )
     if error["type"] == "missing":
         raise UserError(f"{file}: the key {path!r} is missing")
-    message = error["msg"].removeprefix("Value error, ")
+    if error["input"] is None:
+        raise UserError(f"{file}: {path}: is empty: give it a value, or take its line out")
+    message = PLAIN.get(error["type"], error["msg"].removeprefix("Value error, "))
     got = "" if error["type"] == "value_error" else f", got {error['input']!r:.60}"
     raise UserError(f"{file}: {f'{path}: ' if path else ''}{message[0].lower()}{message[1:]}{got}")
 
 
 def _path(where: str, location: Sequence[int | str]) -> str:
-    return (where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)).lstrip(".")
+    written = [part for part in location if isinstance(part, int) or not NO_KEYS.fullmatch(part)]
+    return (where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in written)).lstrip(".")
 
 
 def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel]:

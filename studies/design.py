@@ -50,7 +50,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from evalkit.configuration import STRICT, checked, keys, mapping, read_text, read_yaml
+from evalkit.configuration import STRICT, checked, keys, mapping, read_text, read_yaml, spelt
 from evalkit.errors import UserError
 from evalkit.registry import did_you_mean
 from studies.declaration import PROPERTIES, Analysis
@@ -58,7 +58,11 @@ from studies.questionnaires import BUILT_IN, BackgroundQuestion, Localised, Text
 
 FILE = "study.yaml"
 ENDINGS = (".mid", ".midi", ".wav", ".flac")
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,59}$"
+NAME = spelt(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,59}", "at most 60 of A to Z, a to z, 0 to 9 and _ . + -, without blanks")
+STUDY_NAME = spelt(r"[a-z0-9][a-z0-9-]{0,59}", "at most 60 small letters, digits and hyphens, such as my-study")
+QUESTION_NAME = spelt(r"[a-z][a-z0-9_]{0,39}", "a small letter, then small letters, digits and _, such as fits_better")
+LANGUAGE = spelt(r"[a-z]{2,3}(-[A-Z]{2})?", "its code, such as en or pt-BR")
+COMPLETION_CODE = spelt(r"[A-Za-z0-9-]{4,40}", "4 to 40 letters, digits and hyphens")
 ITEM = r"^[^\s./\\][^/\\\x00-\x1f\x7f]{0,199}$"  # what a file may be called
 KINDS = {"paired": ("choice", "likert"), "ranking": ("each", "rank"), "rating": ("likert",)}
 Page = Literal[
@@ -75,7 +79,7 @@ RESERVED_QUESTIONS = ("trials", "listeners")  # tables that an analysis has besi
 # what may change after the first participant
 CHANGEABLE = ("text", "title", "recruitment", "target", "organiser", "retention", "lease_minutes")
 
-Name = Annotated[str, Field(pattern=NAME)]
+Name = Annotated[str, NAME]
 
 
 class Question(BaseModel):
@@ -83,7 +87,7 @@ class Question(BaseModel):
 
     model_config = STRICT
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    name: Annotated[str, QUESTION_NAME]
     kind: Literal["choice", "likert", "each", "rank"]
     text: Localised
     ties: bool = False  # choice: "no preference" may be answered
@@ -151,9 +155,7 @@ class Recruitment(BaseModel):
     model_config = STRICT
 
     kind: Literal["open", "invitation", "prolific"] = "open"
-    completion_code: str | None = Field(
-        default=None, pattern=r"^[A-Za-z0-9-]{4,40}$"
-    )  # prolific; otherwise each gets an own one
+    completion_code: Annotated[str, COMPLETION_CODE] | None = None  # prolific; otherwise each gets an own one
 
     @model_validator(mode="after")
     def _code_of_prolific(self) -> Recruitment:
@@ -199,9 +201,9 @@ class Study(BaseModel):
 
     model_config = STRICT
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")
+    name: Annotated[str, STUDY_NAME]
     title: Localised
-    languages: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")], ...] = ("en",)
+    languages: tuple[Annotated[str, LANGUAGE], ...] = ("en",)
     text: dict[Page, Localised]
     design: Literal["paired", "ranking", "rating"]
     questions: tuple[Question, ...] = Field(min_length=1, max_length=10)

@@ -22,12 +22,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
-from evalkit.configuration import STRICT
+from evalkit.configuration import STRICT, spelt
 
 Text = dict[str, str]  # language -> text; "" for a plain string, which serves all languages
 
 
 def _text(value: Any) -> Any:
+    if not isinstance(value, str | Mapping):
+        raise ValueError(f"give a text (in quotation marks), or {{en: ..., de: ...}}, not {value!r:.60}")
     return {"": value} if isinstance(value, str) else value
 
 
@@ -45,7 +47,7 @@ class BackgroundQuestion(BaseModel):
 
     model_config = STRICT
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")
+    name: Annotated[str, spelt(r"[a-z][a-z0-9_]{0,59}", "a small letter, then small letters, digits and _")]
     text: Localised
     kind: Literal["choice", "number", "text"] = "choice"
     choices: tuple[Localised, ...] = ()
