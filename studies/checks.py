@@ -15,8 +15,8 @@ import numpy as np
 
 from evalkit.errors import UserError
 from evalkit.music.audio import SAMPLE_RATE, SILENCE, seconds_at
-from studies.design import ENDINGS, FILE, Study, is_source, study_items
-from studies.excerpts import Cutting, Samples, is_recording, read_cutting, read_recording
+from studies.design import ENDINGS, FILE, Excerpt, Study, is_source, study_items
+from studies.excerpts import Cutting, Samples, is_recording, last_bar, read_cutting, read_recording
 from studies.manifest import Stimulus, read_manifest
 from studies.plan_checks import (
     balance,
@@ -109,12 +109,19 @@ def _source(study: Study, path: Path) -> Generator[str, None, Heard | None]:
         yield str(error).replace(str(path), str(shown))
         return None
     if cutting.bars_lacking:
-        bars = study.excerpt.bars or cutting.bars_lacking
-        yield f"{shown}: has only {max(0, bars - cutting.bars_lacking)} of the {bars} bars of the excerpt"
+        yield f"{shown}: has only {_bars_there(study.excerpt, cutting.bars_lacking)}"
     if not len(cutting.piece.notes):
         yield f"{shown}: silent: no note in the excerpt"
     yield from (f"{shown}: {what} not played" for what in _not_played(path))
     return cutting
+
+
+def _bars_there(excerpt: Excerpt, lacking: int) -> str:
+    if excerpt.bars is not None:
+        return f"{max(0, excerpt.bars - lacking)} of the {excerpt.bars} bars of the excerpt"
+    last = last_bar(excerpt)
+    key = "start_bar" if last == excerpt.start_bar else "highlight"
+    return f"{last - lacking} bars, and excerpt.{key} names bar {last}"
 
 
 def _faults_of_recording(samples: Samples) -> Iterator[str]:
@@ -180,7 +187,9 @@ def instruments(study: Study, heard: Mapping[str, Mapping[str, Heard]]) -> Itera
                 played.setdefault(system or "input", set()).update(used)
     if len({frozenset(used) for used in played.values()}) > 1:
         each = "; ".join(f"{name} {', '.join(_instrument(u) for u in sorted(used))}" for name, used in played.items())
-        yield f"{FILE}: systems play different instruments, which tells them apart ({each}): give excerpt.program"
+        alike = len({frozenset(drums for _, drums in used) for used in played.values()}) == 1
+        remedy = "give excerpt.program" if alike else "give drums to all of them or to none"
+        yield f"{FILE}: systems play different instruments, which tells them apart ({each}): {remedy}"
 
 
 def _instrument(used: tuple[int, bool]) -> str:

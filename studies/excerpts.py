@@ -27,7 +27,7 @@ LONGEST = 300.0  # seconds
 class Cutting:
     """The excerpt of a piece. ``bars``: ticks of its bar lines; ``highlight``: first tick and end of what is marked.
 
-    ``bars_lacking``: whole bars that were asked for and that the piece does not have.
+    ``bars_lacking``: whole bars that were asked for, or that are to be marked, and that the piece does not have.
     """
 
     piece: Piece
@@ -52,7 +52,8 @@ def cut_excerpt(piece: Piece, excerpt: Excerpt) -> Cutting:
     """The bars that the study asks for; to the end of the piece where it does not say how many."""
     first = excerpt.start_bar - 1
     last = first + excerpt.bars if excerpt.bars is not None else None
-    lines = _bar_lines(piece, max(first + 1, last or 0, excerpt.highlight[1] if excerpt.highlight else 0))
+    wanted = last_bar(excerpt)
+    lines = _bar_lines(piece, wanted)
     start = int(lines[first])
     stop = int(lines[last]) if last is not None else max(piece.end, int(lines[first + 1]))
     bar_of_end = int(np.searchsorted(lines, piece.end))  # the bars that the piece has, a last one in part among them
@@ -68,7 +69,14 @@ def cut_excerpt(piece: Piece, excerpt: Excerpt) -> Cutting:
         heard = replace(
             heard, tracks=tuple(t if t.is_drum else t._replace(program=excerpt.program) for t in heard.tracks)
         )
-    return Cutting(heard, bars, highlight, max(0, (last or first + 1) - bar_of_end))
+    return Cutting(heard, bars, highlight, max(0, wanted - bar_of_end))
+
+
+def last_bar(excerpt: Excerpt) -> int:
+    """The number of the last bar that a piece must have."""
+    if excerpt.bars is not None:
+        return excerpt.start_bar + excerpt.bars - 1
+    return max(excerpt.start_bar, excerpt.highlight[1] if excerpt.highlight else 0)
 
 
 def _bar_lines(piece: Piece, at_least: int) -> NDArray[np.int64]:

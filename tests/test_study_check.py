@@ -227,6 +227,31 @@ def test_marked_bars_need_midi(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert lines[0] == "midi/zzmodel/0.wav: a recording, in which excerpt.highlight cannot be marked; give MIDI"
 
 
+@pytest.mark.parametrize(
+    ("excerpt", "sentence"),
+    [
+        ("tempo: 240, highlight: [2, 3]", "has only 2 bars, and excerpt.highlight names bar 3"),
+        ("start_bar: 5, tempo: 240", "has only 2 bars, and excerpt.start_bar names bar 5"),
+    ],
+)
+def test_bars_beyond_the_end_are_told_where_all_is_heard(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, excerpt: str, sentence: str
+) -> None:
+    text(folder, "bars: 2, tempo: 240, highlight: [2, 2]", excerpt)
+    lines = found(folder, monkeypatch)
+    assert [line for line in lines if "bars" in line] == [
+        f"midi/{system}/{i}.mid: {sentence}" for i in range(4) for system in SYSTEMS
+    ]
+
+
+def test_a_program_is_no_remedy_for_drums(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(4):
+        drums = tune([60 + (i + t) % 7 for t in range(8)], tracks=(Track(is_drum=True),))
+        write_midi(drums, file(folder, "zzmodel", i))
+    (line,) = found(folder, monkeypatch)
+    assert line.endswith("(zzmodel drums; zzhuman program 0): give drums to all of them or to none")
+
+
 def test_pairs_that_nobody_hears_are_counted(folder: Path) -> None:
     study = load_study(folder)
     many = study.model_copy(update={"systems": {f"s{i}": Path("x") for i in range(6)}})  # 15 pairs
