@@ -36,6 +36,11 @@ PLAIN = {  # kinds of pydantic's errors that speak of Python -> what a writer of
     "too_short": "needs more entries",
     "too_long": "has too many entries",
 }
+HINTS = {  # part of a sentence of YAML's parser -> the likely slip
+    "got '?'": "put texts within {} or [] into quotation marks",
+    "mapping values are not allowed": "put a text that holds a colon into quotation marks; indent keys alike",
+    "'\\t'": "indent with blanks instead of tabs",
+}
 NO_KEYS = re.compile(r"\[key\]|constrained-\w+|dict\[.*\]")  # of pydantic, among the keys of a path
 
 
@@ -79,7 +84,9 @@ def read_yaml(text: str, file: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{file}{where}: not valid YAML: {error.problem or error.context}") from error
+        problem = str(error.problem or error.context)
+        hint = next((f" ({hint})" for part, hint in HINTS.items() if part in problem), "")
+        raise UserError(f"{file}{where}: not valid YAML: {problem}{hint}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
     except RecursionError:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
+from itertools import combinations
 
 from evalkit.errors import UserError
 from studies import assignment
@@ -80,6 +82,27 @@ def balance(study: Study, items: list[str]) -> Iterator[str]:
         yield f"{FILE}: target: {len(cells)} trials: only {len(heard)} of {ways} {what} are heard at all"
     if unheard := sorted(set(items) - {cell.item for cell in cells}):
         yield f"{FILE}: target: {len(cells)} trials: {listed(unheard)} of {len(items)} items are never heard"
+
+
+def counted(study: Study, items: list[str]) -> str:
+    """How often the plan brings what, to be compared with a paper's numbers; UserError where there is no plan."""
+    slots = assignment.make_slots(study, items)
+    cells = [cell for slot in slots for cell in slot]
+    pairs = Counter(frozenset(cell.systems) for cell in cells)
+    systems = Counter(system for cell in cells for system in cell.systems)
+    of_items = Counter(cell.item for cell in cells)
+    each = {}
+    if study.design == "paired":
+        each["pair of systems"] = [pairs[frozenset(pair)] for pair in combinations(study.systems, 2)]
+    each |= {"system": [systems[system] for system in study.systems], "item": [of_items[item] for item in items]}
+    numbers = ", ".join(f"{_from_to(found)} of each {what}" for what, found in each.items())
+    size = _from_to([len(slot) for slot in slots])
+    return f"the plan: {len(slots)} participants, {size} trials each, {len(cells)} in all: {numbers}"
+
+
+def _from_to(numbers: list[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _heard_again(study: Study, items: int) -> Iterator[str]:

@@ -58,15 +58,19 @@ def new(folder: Path, example: str | None, run: Path | None) -> None:
 def check(folder: Path) -> int:
     """Look at the files, the plan, the texts and the rendered audio of a study; one line for each finding.
 
+    How often the plan brings each pair, system and item stands on stderr, to be compared with what you mean to ask.
+
     Exit code 0: nothing found. 1: findings. 2: no study, or one that cannot be read or served.
 
     \b
     Example:
       evalkit study check my-study
     """
+    from studies import plan_checks
     from studies.checks import findings
     from studies.design import load_study
     from studies.openid import lacks_secrets, read_provider
+    from studies.power import planned_items
     from studies.stimuli import is_rendered
 
     study = load_study(folder)
@@ -76,6 +80,8 @@ def check(folder: Path) -> int:
         for line in findings(study, lambda what, n: looking(f"checking {what}")):
             click.echo(line)
             found += 1
+    with suppress(UserError):  # which is among the findings
+        click.echo(plan_checks.counted(study, planned_items(study)), err=True)
     if not found:
         click.echo(f"{folder}: nothing to complain about", err=True)
     if note := lacks_secrets(study):

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import os
+import re
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 import pytest
+import yaml
 
 from evalkit.bench import runner
 from evalkit.bench.suite import parse_suite
 from evalkit.cli import main
+from evalkit.configuration import keys
 from evalkit.errors import UserError
 from evalkit.music.midi import read_midi, write_midi
 from evalkit.music.notes import bar_starts, cut
 from evalkit.music.pianoroll import encode
 from studies import assignment, examples, new
 from studies.cli import study as group
-from studies.design import Study, load_study, study_items
+from studies.declaration import Analysis, Screening
+from studies.design import (
+    PAGES,
+    Excerpt,
+    Organiser,
+    Question,
+    Recruitment,
+    Study,
+    Target,
+    Trials,
+    load_study,
+    study_items,
+)
 from studies.preparation import check
+from studies.questionnaires import BUILT_IN
 
 
 @pytest.fixture
@@ -127,6 +144,73 @@ def test_templates_declare_whom_they_leave_out(example_studies: dict[str, Study]
         assert study.analysis.screening.trials is None  # whoever stopped before the end counts
         catch = study.trials.identical + study.trials.degraded
         assert (study.analysis.screening.catch_failed is not None) == (catch > 0)
+
+
+@pytest.mark.parametrize("template", ["paired", "ranking"])
+def test_a_template_names_every_key_of_its_design(template: str) -> None:
+    """They are what a newcomer has to read; there is no other list of keys but in the code."""
+    words = set(re.findall(r"\w+", files("studies").joinpath("templates", f"{template}.yaml").read_text()))
+    models = (Study, Question, Trials, Excerpt, Recruitment, Target, Organiser, Analysis, Screening)
+    wanted = {*PAGES, *BUILT_IN, *(key for model in models for key in keys(model))}
+    assert wanted - words <= ({"identical"} if template == "ranking" else set())
+
+
+def test_a_new_study_may_become_one_of_ratings(tmp_path: Path) -> None:
+    new.new_study(tmp_path)
+    text = (tmp_path / "study.yaml").read_text()
+    for old, ours in (
+        ("design: paired", "design: rating"),
+        ("kind: choice, ties: true", "kind: likert, points: 6, low: by a machine, high: by a person"),
+        ("  identical: 1", "  # identical: 1"),
+        ("target: {participants: 40}", "target: {per_system: 85}"),
+    ):
+        assert old in text
+        text = text.replace(old, ours)
+    (tmp_path / "study.yaml").write_text(text)
+    assert load_study(tmp_path).total_trials() == 170
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"design": "paired", "systems": 3, "items": 12, "size": 8, "target": {"ratings": 192}},
+            "24 participants, 8 trials each, 192 in all: 64 of each pair of systems, 128 of each system, 16 of each "
+            "item",
+        ),
+        (
+            {"design": "paired", "systems": 5, "items": 30, "size": 10, "target": {"participants": 72}},
+            "72 participants, 10 trials each, 720 in all: 72 of each pair of systems, 288 of each system, 24 of each "
+            "item",
+        ),
+        (
+            {"design": "ranking", "systems": 3, "items": 15, "size": 15, "target": {"participants": 14}},
+            "14 participants, 15 trials each, 210 in all: 210 of each system, 14 of each item",
+        ),
+        (
+            {"design": "rating", "systems": 5, "items": 16, "size": 10, "target": {"per_system": 85}},
+            "43 participants, 5 to 10 trials each, 425 in all: 85 of each system, 26 to 27 of each item",
+        ),
+    ],
+)
+def test_check_tells_the_numbers_of_the_papers_plans(tmp_path: Path, evalkit, capsys, change: dict, told: str) -> None:
+    """MusicVAE, InpaintNet, ES-Net, MVAE; without music, as a plan comes first."""
+    kind = {"paired": "choice", "ranking": "rank", "rating": "likert"}[change["design"]]
+    plan = {
+        "name": "paper",
+        "title": "Which?",
+        "text": {"welcome": "Hello.", "consent": "I agree."},
+        "design": change["design"],
+        "questions": [{"name": "q", "kind": kind, "text": "Which?"}],
+        "systems": {f"s{i}": f"midi/{i}" for i in range(change["systems"])},
+        "items": change["items"],
+        "trials": {"per_participant": change["size"]},
+        "target": change["target"],
+    }
+    ranking = {"input": "midi/input"} if change["design"] == "ranking" else {}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(plan | ranking))
+    assert evalkit("check", tmp_path) == 1
+    assert f"the plan: {told}" in capsys.readouterr().err
 
 
 def test_papers_plans_come_out_exactly(example_studies: dict[str, Study]) -> None:
