@@ -176,7 +176,8 @@ def simulate(folder: Path, database: str | None, listeners: int, seed: int, stre
 
     truth = default_truth(load_study(folder), dict(map(_strength, strengths)))
     opened = open_now(folder, database)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("listening", total=listeners)
         take_part(opened, truth, listeners=listeners, seed=seed, done=lambda: bar.advance(task))
     known = ", ".join(f"{system} {value:+.2f}" for system, value in truth.strengths.items())

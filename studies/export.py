@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 CODEBOOK = {
     "listener": "pseudonym of the participant",
     "simulated": "true for simulated listeners",
-    "state": "how far the participant has come: finished, or where they are or left",
+    "state": "how far the participant has come: consent, background, sound, practice, trials, comment (all trials are "
+    "answered), finished; or declined, withdrawn, dropped (the place was given to another), erased",
     "item": "the piece, by the name of its file",
     "system": "the system that made the excerpt",
     "left": "system of the excerpt presented first (A)",
@@ -60,12 +61,12 @@ CODEBOOK = {
     "plays": "how often the player was started on the page",
     "focus_lost": "how often the page lost the focus",
     "language": "language of the texts",
-    "piano_roll": "whether piano rolls were shown",
-    "source": "how the participant came in",
-    "minutes": "from enrolment to completion",
+    "piano_roll": "true where piano rolls were shown",
+    "source": "how the participant came in: open, invitation, prolific or simulated",
+    "minutes": "from enrolment to completion; empty for who has not finished",
     "consent_sha256": "SHA-256 of the consent text that was agreed to, in the participant's language",
     "volume_set": "whether the participant said to have set the volume",
-    "headphone_check": "which headphone check was taken",
+    "headphone_check": "which headphone check was taken: antiphase, huggins, or empty for none",
     "headphones_correct": "share of its trials that were right",
     "listening_with": "what the participant said to listen with",
     "gold_msi_training": "Gold-MSI Musical Training, 7 to 49",
@@ -74,6 +75,7 @@ CODEBOOK = {
     "Parquet none",
 }  # fmt: skip
 
+VALUES = {"choice": "outcome", "likert": "rating", "rank": "rank", "each": "yes"}  # kind of question -> its column
 CATCH = ("identical", "degraded")  # the kinds of catch trials
 REGISTRATION, CODEBOOK_FILE = "registration.json", "codebook.json"
 ENDINGS = ("csv", "parquet")
@@ -236,8 +238,7 @@ def _clips(opened: OpenStudy, trial: TrialRow) -> list[Stimulus]:
 
 def _answer_columns(study: Study, question: Question) -> list[str]:
     about = ["left", "right"] if study.design == "paired" else ["system"]
-    value = {"choice": "outcome", "likert": "rating", "rank": "rank", "each": "yes"}[question.kind]
-    return ["listener", "item", *about, value, "position", "seconds", "state", "simulated"]
+    return ["listener", "item", *about, VALUES[question.kind], "position", "seconds", "state", "simulated"]
 
 
 def _rows(opened: OpenStudy, question: Question, answer: Answer) -> Iterator[dict[str, Any]]:
@@ -342,7 +343,25 @@ def _texts(session: Session, opened: OpenStudy, simulated: bool) -> list[tuple[s
 def _meaning(opened: OpenStudy, table: str, column: str) -> str:
     study = opened.study
     asked = {question.name: question for question in _facts(study)} if table == "participants" else {}
-    if column not in asked:
-        return CODEBOOK[column]
-    scoring = "; raw, scoring: none" if asked[column].questionnaire == "omsi" else ""
-    return f"background: {study.localised(asked[column].text, study.languages[0])}{scoring}"
+    if column in asked:
+        return _of_background(study, asked[column])
+    question = next((q for q in study.questions if table == f"answers_{q.name}"), None)
+    if question is not None and column in VALUES.values():
+        return f"{CODEBOOK[column]}{_as_asked(study, question)}"
+    return CODEBOOK[column]
+
+
+def _of_background(study: Study, asked: BackgroundQuestion) -> str:
+    """What was asked, and what can be answered."""
+    choices = "; ".join(study.localised(choice, study.languages[0]) for choice in asked.choices)
+    scoring = "; raw, scoring: none" if asked.questionnaire == "omsi" else ""
+    return f"background: {study.localised(asked.text, study.languages[0])} ({choices or 'a number'}){scoring}"
+
+
+def _as_asked(study: Study, question: Question) -> str:
+    """The question's words and, of a scale, its points and what its ends were called."""
+    language = study.languages[0]
+    points = f"; {study.points(question)} points" if question.kind == "likert" else ""
+    ends = {"low": question.low, "high": question.high}
+    named = "".join(f"; {end}: {study.localised(text, language)}" for end, text in ends.items() if text is not None)
+    return f"; asked: {study.localised(question.text, language)}{points}{named}"

@@ -74,8 +74,10 @@ def find_study(store: Store, name: str, folder: Path) -> OpenStudy:
     with store.reading() as session:
         row = session.scalar(select(StudyRow).where(StudyRow.name == name))
         if row is None:
+            others = ", ".join(session.scalars(select(StudyRow.name).order_by(StudyRow.name)))
             raise UserError(
                 f"no study called {name!r} in this database; it appears with evalkit study serve or simulate"
+                + (f" (there are: {others}; was the 'name' in study.yaml changed?)" if others else "")
             )
         study = parse_study(row.definition, f"{name}.yaml", folder)
         items = session.scalars(select(StimulusRow.item).where(StimulusRow.study_id == row.id).distinct())

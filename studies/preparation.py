@@ -30,6 +30,7 @@ def new(folder: Path, example: str | None, run: Path | None) -> None:
       evalkit study new my-study --example chorales
       evalkit study serve my-study
 
+    \b
       evalkit run suite.yaml --samples 20 --out run/
       evalkit study new my-study --from run/
     """

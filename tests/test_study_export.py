@@ -16,6 +16,7 @@ from studies.analysis.summary import analyse
 from studies.analyze import collect, sentences
 from studies.collected import from_export, from_store
 from studies.export import export, make_tables
+from studies.participants import STATES
 from studies.simulate import default_truth, simulate
 
 ATTACK = '=HYPERLINK("http://evil.example","Ada")'
@@ -72,9 +73,25 @@ def test_every_column_is_filled_and_explained_by_its_own_words(open_one, tmp_pat
     assert people.notna().all(axis=None)
     assert people["plays"].tolist() == ["yes"]
     codebook = json.loads((tmp_path / "export" / "codebook.json").read_text())
-    assert codebook["participants"]["plays"] == "background: An instrument?"
+    assert codebook["participants"]["plays"] == "background: An instrument? (yes; no)"
     assert codebook["trials"]["plays"] == "how often the player was started on the page"
     assert list(make_tables(one.opened, simulated=True)["participants"]) == list(people)  # of nobody, too
+
+
+def test_the_codebook_says_what_was_asked_and_may_be_answered(open_one, tmp_path: Path) -> None:
+    ends = {"low": "a machine", "high": "a person"}
+    asked = {"name": "human", "kind": "likert", "points": 6, "text": "Who made it?", **ends}
+    age = {"name": "age", "kind": "number", "text": "How old are you?"}
+    one = open_one(design="rating", questions=[asked], background=["musical_background", age])
+    export(one.opened, tmp_path / "export")
+    codebook = json.loads((tmp_path / "export" / "codebook.json").read_text())
+    assert codebook["answers_human"]["rating"].endswith(
+        "; asked: Who made it?; 6 points; low: a machine; high: a person"
+    )
+    people = codebook["participants"]
+    assert people["musical_background"].endswith("How strong is your musical background? (small; medium; strong)")
+    assert people["age"] == "background: How old are you? (a number)"
+    assert all(state in people["state"] for state in STATES)
 
 
 def test_the_text_that_was_agreed_to_is_told_by_its_hash(taken) -> None:

@@ -297,7 +297,12 @@ def test_audio_that_is_not_of_the_study_as_it_is_now_is_refused(tmp_path: Path):
             run(name, tmp_path)
     run("render", tmp_path)
     assert len(run("invite", tmp_path, "--number", "2").split()) == 2
-    run("simulate", tmp_path, "--listeners", "2")
+    assert run("simulate", tmp_path, "--listeners", "2").startswith("2 simulated listeners took part")  # nothing before
+    (tmp_path / "study.yaml").write_text(json.dumps(text | {"name": "renamed"}))
+    with pytest.raises(
+        UserError, match=r"no study called 'renamed' .* \(there are: stale; was the 'name' in study.yaml"
+    ):
+        run("export", tmp_path)
 
 
 def test_every_command_has_help_with_an_example():
