@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from evalkit.errors import UserError
 from studies import session
 from studies.app.guard import Guard
 from studies.app.limits import Attempts, Newcomers, visitor
+from studies.app.serve import bind, say
 from studies.app.sign_in import refusal
 from studies.design import load_study
 from studies.openid import read_provider
@@ -285,3 +287,17 @@ def test_who_is_not_admitted_takes_no_place_and_who_has_one_is_not_asked(make_st
     with pytest.raises(Refused, match="places"):
         session.enrol(opened, prolific_id="too late", admit=asked.append)
     assert len(asked) == 12
+
+
+@pytest.mark.parametrize(
+    ("recruitment", "entrance"),
+    [
+        ({"kind": "prolific", "completion_code": "ABCD"}, "?PROLIFIC_PID={{%PROLIFIC_PID%}} "),
+        ({"kind": "invitation"}, "?invitation=CODE "),
+    ],
+)
+def test_serve_prints_the_address_to_give_people(make_study, capsys, recruitment: dict, entrance: str) -> None:
+    with closing(bind("127.0.0.1", 0)) as listening:
+        say(make_study("paired", recruitment=recruitment)[0], listening, organiser=False)
+        port = listening.getsockname()[1]
+    assert f"to take part: http://localhost:{port}/{entrance}" in capsys.readouterr().err

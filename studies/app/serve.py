@@ -25,6 +25,10 @@ PASSWORD = "EVALKIT_ORGANISER_HASH"
 SHUTDOWN_SECONDS = 5  # for answers that are just being stored
 KEEP_ALIVE_SECONDS = 75  # longer than proxies keep theirs (nginx: 60)
 BACKLOG = 2048
+ENTRANCES = {  # kind of recruitment -> what must follow the study's address
+    "prolific": "?PROLIFIC_PID={{%PROLIFIC_PID%}}  (with your public address, the study link to give Prolific)",
+    "invitation": "?invitation=CODE  (evalkit study invite makes codes)",
+}
 
 
 @click.command()
@@ -38,7 +42,7 @@ def serve(folder: Path, database: str | None, host: str, port: int) -> None:
     goes on where they stopped when it is started again. EVALKIT_ORGANISER_HASH, as `evalkit study password` prints it,
     opens the organiser's page at /organiser; so do organiser.emails in study.yaml with a secrets.toml in DIR, which is
     described in the README. Behind a proxy on another machine, name it in FORWARDED_ALLOW_IPS, so that its
-    visitors can be told apart.
+    visitors can be told apart. With recruitment by Prolific or by invitation, the address to give people is printed.
 
     \b
     Example:
@@ -125,15 +129,18 @@ def run(
         ws_ping_interval=SETTINGS["server.websocketPingInterval"],
         ws_ping_timeout=SETTINGS["server.websocketPingInterval"],
     )
-    _say(study, listening, organiser=bool(password_hash or provider))
+    say(study, listening, organiser=bool(password_hash or provider))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # which uvicorn calls when it has come to its end
     uvicorn.Server(settings).run(sockets=[listening])
 
 
-def _say(study: Study, listening: socket.socket, organiser: bool) -> None:
+def say(study: Study, listening: socket.socket, organiser: bool) -> None:
+    """Where the study is open, and where people and the organiser go in."""
     host, port = listening.getsockname()[:2]
     shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "::1") else host
     click.echo(f"{study.name} is open at http://{shown}:{port}/ (Ctrl+C stops it; nothing saved is lost)", err=True)
+    if query := ENTRANCES.get(study.recruitment.kind):
+        click.echo(f"to take part: http://{shown}:{port}/{query}", err=True)
     if organiser:
         click.echo(f"organiser's page: http://{shown}:{port}/organiser", err=True)
     if note := lacks_secrets(study):
