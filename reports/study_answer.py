@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reports import study_figures as figures
-from reports.formatting import listed
+from reports.formatting import interval_decimals, listed, minus, number, off_zero_interval
 from reports.studies import StudyRecord
 from studies.analysis.preferences import favoured_side
+from studies.analysis.summary import EQUIVALENCE, FEWEST
 
 Found = Mapping[str, Any]
 MOST_DESCRIBED = 4  # systems behind the first of which each has a sentence of its own
@@ -78,6 +80,54 @@ def _words(found: Found) -> str:
     return {"each": "more often answered with yes", "rank": "ranked higher"}.get(
         found["kind"], "higher rated" if "ratings" in found["descriptive"] else "more often preferred"
     )
+
+
+def equivalent(found: Found) -> Iterator[str]:
+    """Whether systems are alike within the declared margin, each with its interval."""
+    rows = found["others"].get(EQUIVALENCE, [])
+    if len(rows) > MOST_DESCRIBED:
+        shown = sum(row["ruling"] in ("equivalent", "not worse") for row in rows)
+        yield f"Of {len(rows)} pairs {shown} are alike within {_margin(rows[0], found)}, or not worse: see below."
+        return
+    for row in rows:
+        left, right = row["left"], row["right"]
+        say = {
+            "equivalent": f"{left} and {right} are equivalent within {_margin(row, found)}",
+            "not worse": f"{left} is not worse than {right} by {_margin(row, found)}",
+            "not shown": f"It is not shown that {left} is as good as {right} within {_margin(row, found)}",
+            "unknown": f"Whether {left} is as good as {right} within {_margin(row, found)} cannot be tested",
+        }[row["ruling"]]
+        yield f"{say}{_difference(row)}."
+
+
+def _margin(row: Mapping[str, Any], found: Found) -> str:
+    """With what it means: of log-strengths, the share of decided answers for the stronger of two."""
+    share = f" ({1 / (1 + math.exp(-row['margin'])):.0%} for one of two)" if found["unit"] == "log-strength" else ""
+    return f"the margin of {row['margin']:g}{share} that was declared"
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    low, high = row["ci90"]
+    if low is None or high is None:
+        return ""
+    decimals = interval_decimals(row["difference"], (low, high))
+    value = minus(number(row["difference"], decimals))
+    ends = minus(off_zero_interval((low, high), decimals) or "")
+    return f": {row['left']} − {row['right']} is {value}, 90 % interval {ends}"
+
+
+def decided_by(found: Found, level: float) -> Iterator[str]:
+    """How few answers or listeners make the first system first; nothing where no system is shown to be ahead."""
+    rows = found["others"].get(FEWEST, [])
+    if not rows or not different(found, level):
+        return
+    few = [row for row in rows if row["fewest"] is not None]
+    if not few:
+        yield f"{rows[0]['system']} stays first even without the half of the {rows[0]['what']} that favours it most."
+        return
+    enough = " or ".join(f"{row['fewest']} of the {row['of']} {row['what']}" for row in few)
+    whom = " or ".join(dict.fromkeys(row["then"] for row in few))
+    yield f"Without {enough}, if just those that favour {rows[0]['system']} most were missing, {whom} would be first."
 
 
 def after_screening(found: Found, everyone: Found, level: float, screened: bool) -> Iterator[str]:

@@ -13,8 +13,11 @@ from typing import Any
 
 from reports.formatting import interval_decimals, minus, number, off_zero_interval, pvalue
 from studies.analysis.records import NAMES, Row, further, is_interval
+from studies.analysis.summary import EQUIVALENCE, FEWEST
 
 TITLES = {  # in the order of reading
+    EQUIVALENCE: "Are they alike within the margin that was declared?",
+    FEWEST: "How few answers, or listeners, decide who is first?",
     "simultaneous intervals": "Intervals that hold for all pairs together (max-t)",
     "possible ranks": "Ranks that these intervals leave possible, and how likely each system is the best",
     "Friedman by listener": "Are all systems alike? Friedman’s test",
@@ -42,22 +45,46 @@ WORDS = {  # of the columns
     "test.effect": "rank-biserial", "test.shift": "shift", "test.n": "n", "test.n_zero": "zeros",
     "effects": "effect", "slopes": "change per unit", "largest_residual": "largest residual (observed − fitted share)",
     "method": "p", "zeros": "zero differences after", "left_out": "left out",
+    "ci90": "90 % interval", "p_equivalent": "p (they differ by the margin)", "p_not_worse": "p (worse by the margin)",
+    "what": "left out", "then": "then first",
     "failed": "resamples without finite strengths", "circular": "circular triads", "total": "triads in all",
 }  # fmt: skip
-OF_INTERVALS = {"ci95": ("value", "difference"), "win_ci95": ("win_probability",), "shift_ci95": ("shift",)}
+OF_INTERVALS = {
+    "ci95": ("value", "difference"),
+    "ci90": ("difference",),
+    "win_ci95": ("win_probability",),
+    "shift_ci95": ("shift",),
+}
 NOTES = ("notes", "warnings")
 LEFT_OUT = ("name", "standard_error", "p_approximate", "effect_name")  # of a row: said elsewhere, or for the files only
-OPTIONAL = ("win_probability", "shift")  # columns that not every table fills
+OPTIONAL = ("win_probability", "shift", "p_not_worse")  # columns that not every table fills
 SIGNED = ("difference", "ci95", "test.effect", "test.shift", "test.shift_ci95")  # of left - right
 CHANCES = ("win_probability", "win_ci95")  # of left
 HEADS = {"left": "Pair", "listener": "Listener", "system": "System"}  # of the first column, by what names the row
 STATISTICS = ("statistic", "deviance")
 ORDER = (  # of columns; others stand between these and the last ones
-    *("value", "difference", "mean_ranks", "change", "statistic", "deviance", "p_holm", "p_bonferroni", "p", "effect"),
+    *(
+        "what",
+        "value",
+        "difference",
+        "mean_ranks",
+        "change",
+        "statistic",
+        "deviance",
+        "p_holm",
+        "p_bonferroni",
+        "p",
+        "effect",
+    ),
     *("shift", "win_probability"),
 )
 LAST = ("n", "n_zero", "listeners", "left_out", "failed")
 UNWANTED = ("left_out", "failed")  # of which none is not worth a word
+NOT_FOUND = {"fewest": "more than half", "then": "–"}
+BELOW = {  # further results
+    EQUIVALENCE: "Below the differences stand 90 % intervals, as of two one-sided tests at 5 %; p-values are Holm’s.",
+    FEWEST: "Those that favour the first most; the model is fitted again without them.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +146,8 @@ def _result(name: str, parts: Sequence[list[Row]], order: Sequence[str], best: s
             sentences += _sentences(rows[0])
             against = f" against {rows[0]['baseline']}" if "baseline" in rows[0] else ""
             continue
-        sorted_rows = by_strength(rows, order) if "left" in rows[0] else rows
-        tables.append(_table(sorted_rows, against, best if "mean_ranks" in rows[0] else ""))
+        sorted_rows = by_strength(rows, order) if "left" in rows[0] and name != EQUIVALENCE else rows  # has directions
+        tables.append(_table(sorted_rows, against, best if "mean_ranks" in rows[0] else BELOW.get(name, "")))
     return Result(name, _capital(TITLES.get(name, name)), [_capital(sentence) for sentence in sentences], tables)
 
 
@@ -220,6 +247,8 @@ def _cell(key: str, row: Row, interval_key: str | None, decimals: int) -> tuple[
 
 
 def _text(key: str, value: Any) -> str:
+    if value is None and key in NOT_FOUND:
+        return NOT_FOUND[key]
     if _is_p(key):
         return pvalue(value)
     if isinstance(value, bool):

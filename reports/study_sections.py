@@ -14,8 +14,9 @@ from reports.listening import slug
 from reports.records import Record
 from reports.significance import letters
 from reports.studies import StudyRecord
-from reports.study_answer import after_screening, answer, different, linked, one_sided
+from reports.study_answer import after_screening, answer, decided_by, different, equivalent, linked, one_sided
 from reports.study_results import Result, ResultTable, by_strength, pairs_table, results
+from studies.analysis.summary import EQUIVALENCE, FEWEST
 from studies.findings import OURS
 
 Found = Mapping[str, Any]
@@ -29,7 +30,8 @@ CAPTIONS = {
 
 
 ANSWERS = {"rank": "ranking", "each": "answer", "likert": "answer", "choice": "answer"}  # what one is called
-AT_HAND = {"rank": ("Friedman by listener", "Nemenyi")}  # further results that do not begin folded
+AT_HAND = (EQUIVALENCE, FEWEST)  # further results that do not begin folded
+OF_RANKINGS = ("Friedman by listener", "Nemenyi")  # nor these
 RULES = {  # of screening, in words
     "catch_failed": "failed {:.0%} of the catch trials at most",
     "heard": "heard {:.0%} of the excerpts at least (median)",
@@ -134,7 +136,7 @@ def _question(
     share = {"wins": "won", "rank histogram": "ranked first"}
     tests = sorted(zip(found["published"], found["verdicts"], strict=True), key=lambda both: _place(both[0], order))
     further = results(found, order)
-    at_hand = AT_HAND.get(found["kind"], ())
+    at_hand = (*AT_HAND, *(OF_RANKINGS if found["kind"] == "rank" else ()))
     return QuestionSection(
         name=str(asked["name"]),
         text=str(asked["text"]),
@@ -147,7 +149,12 @@ def _question(
         share=next((heading for key, heading in share.items() if key in found["descriptive"]), ""),
         decimals=min(known, default=2),
         answer=one_sided(record, asked["name"])
-        or [*answer(found, plan["level"]), *after_screening(found, everyone, plan["level"], screened)],
+        or [
+            *answer(found, plan["level"]),
+            *equivalent(found),
+            *decided_by(found, plan["level"]),
+            *after_screening(found, everyone, plan["level"], screened),
+        ],
         pairs=pairs_table(found["contrasts"], order) if found["contrasts"] else ResultTable([], [], ""),
         testable=any(c["p_holm"] is not None for c in found["contrasts"]),
         plates=_plates(record, found),

@@ -151,6 +151,7 @@ def sentences(collected: Collected, findings: StudyFindings) -> Iterator[str]:
         yield f"{question.name}: {_answers(found)}{out}"
         yield from _one_sided(collected, findings, question)
         yield from _strengths(found)
+        yield from _alike(found)
         for verdict in found.verdicts:
             if verdict.changes:
                 p = f"published p {verdict.published_p:.2g}, suitable p {verdict.suitable_p:.2g}"
@@ -196,6 +197,21 @@ def _strengths(found: Findings) -> Iterator[str]:
         if c.p_holm < 0.05:
             better, worse = (c.left, c.right) if c.difference > 0 else (c.right, c.left)
             yield f"  {better} over {worse}: {abs(c.difference):.2f}, Holm p = {c.p_holm:.2g}"
+
+
+def _alike(found: Findings) -> Iterator[str]:
+    """Against the declared margin."""
+    from studies.analysis.summary import EQUIVALENCE
+
+    for e in found.others.get(EQUIVALENCE, ()):
+        say = {
+            "equivalent": f"{e.left} and {e.right} equivalent",
+            "not worse": f"{e.left} not worse than {e.right}",
+            "not shown": f"{e.left} and {e.right} not shown to be alike",
+            "unknown": f"{e.left} and {e.right} cannot be tested",
+        }[e.ruling]
+        ends = "" if math.isnan(sum(e.ci90)) else f", 90 % interval {_ends(*e.ci90)}"
+        yield f"  margin {e.margin:g}: {say}; difference {e.difference:+.2f}{ends}"
 
 
 def _ends(low: float, high: float) -> str:

@@ -135,6 +135,7 @@ def plan_of(study: Study) -> Plan:
         declared.reference,
         declared.difference,
         declared.properties,
+        margin=declared.margin,
     )
 
 

@@ -1,8 +1,9 @@
 """What an analysis is to look for and whom it leaves out, declared in ``study.yaml`` before anyone listens.
 
     analysis:
-      reference: real                  # paired choice and rank: the system whose log-strength is 0
+      reference: real                  # paired choice and rank: its log-strength is 0; with a margin: who is as good?
       difference: 0.5                  # smallest worth finding, in the unit of the result; or {question: 0.5, ...}
+      margin: 0.3                      # of equivalence: below it a difference does not matter; as `difference`
       properties: [musical_background] # of listeners, on which preferences may depend: columns of participants.csv
       screening: {catch_failed: 0.5, heard: 0.8, seconds: 3, same_answers: 12, trials: 5}
 
@@ -41,5 +42,6 @@ class Analysis(BaseModel):
 
     reference: str | None = None
     difference: Positive | dict[str, Positive] | None = None
+    margin: Positive | dict[str, Positive] | None = None
     properties: tuple[str, ...] = ()
     screening: Screening = Screening()

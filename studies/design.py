@@ -486,9 +486,10 @@ def _check_analysis(study: Study) -> None:
         known = did_you_mean(declared.reference, list(study.systems))
         raise ValueError(f"'analysis.reference': no system called {declared.reference!r}{known}")
     names = [question.name for question in study.questions]
-    for name in declared.difference if isinstance(declared.difference, dict) else ():
-        if name not in names:
-            raise ValueError(f"'analysis.difference': no question called {name!r}{did_you_mean(name, names)}")
+    for key, by_question in (("difference", declared.difference), ("margin", declared.margin)):
+        for name in by_question if isinstance(by_question, dict) else ():
+            if name not in names:
+                raise ValueError(f"'analysis.{key}': no question called {name!r}{did_you_mean(name, names)}")
     asked = [question.name for question in study.background if question.kind != "text"]
     if any(question.questionnaire == "gold_msi_training" for question in study.background):
         asked.append("gold_msi_training")

@@ -24,7 +24,9 @@ from studies.analysis.both_bad import called_bad, preferences_only
 from studies.analysis.bradley_terry_bootstrap import Bootstrap, bootstrap, influence
 from studies.analysis.bradley_terry_checks import circular_triads, goodness_of_fit, interaction
 from studies.analysis.clustering import BOTH, Cluster, denominator
+from studies.analysis.equivalence import equivalence
 from studies.analysis.groups import compare_groups
+from studies.analysis.leaving_out import leaving_out
 from studies.analysis.plain import to_plain
 from studies.analysis.power import Reached, reached
 from studies.analysis.published import Assumption, Published, Verdict
@@ -48,6 +50,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
 __all__ = ["Findings", "Plan", "Question", "StudyFindings", "analyse", "to_plain"]
 
 THESE_ITEMS = "clustered by listener: for these items only"
+EQUIVALENCE, FEWEST = "equivalence", "fewest for another first place"
 MOST_INFLUENTIAL = 5
 MOST_GROUPS = 6  # different values of a listener's property up to which they are groups
 
@@ -72,6 +75,7 @@ class Plan:
     difference: float | Mapping[str, float] | None = None  # smallest worth finding, in the headline's unit; by question
     properties: tuple[str, ...] = ()  # columns of the listeners' table that preferences may depend on
     level: float = 0.05
+    margin: float | Mapping[str, float] | None = None  # below which a difference does not matter, in that unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +215,12 @@ def _findings(
         parts["others"] |= called_bad(answered, plan.reference)
         what = f"{apart} of {len(answered)} answers say that both are bad; they are no preferences, and are told apart"
         parts["notes"] = (*parts["notes"], what)
-    wanted = plan.difference.get(question.name) if isinstance(plan.difference, Mapping) else plan.difference
+    wanted = _declared(plan.difference, question)
+    margin = _declared(plan.margin, question)
+    if margin and (tested := equivalence(contrasts, fit.df, margin, plan.reference, level=plan.level)):
+        parts["others"][EQUIVALENCE] = tested
+    if robust := leaving_out(table, *parts["by_group"]):
+        parts["others"][FEWEST] = robust
     together = simultaneous(fit)
     if any(math.isfinite(pair.p) for pair in together):
         parts["others"]["simultaneous intervals"] = together
@@ -234,6 +243,10 @@ def _findings(
         "properties": _properties(plan, table, listeners, parts.pop("by_group"), parts.pop("slopes", None)),
     }
     return Findings(**(base | parts))
+
+
+def _declared(value: float | Mapping[str, float] | None, question: Question) -> float | None:
+    return value.get(question.name) if isinstance(value, Mapping) else value
 
 
 def _estimates(
