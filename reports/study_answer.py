@@ -23,6 +23,8 @@ def answer(found: Found, level: float) -> list[str]:
         return ["There is one system only, hence nothing to compare it with."]
     if all(row["value"] is None for row in found["estimates"]):
         return ["The answers do not determine an order of the systems."]
+    if "wins" in found["descriptive"] and not any(row["wins"] for row in found["descriptive"]["wins"].values()):
+        return [f"All {found['counts']['answers']} comparisons are undecided: nobody preferred any system to another."]
     if all(c["p_holm"] is None for c in found["contrasts"]):
         if found["counts"]["listeners"] < 2:
             return ["There are too few listeners to tell the systems apart: one says nothing of others."]

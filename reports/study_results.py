@@ -258,6 +258,8 @@ def _text(key: str, value: Any) -> str:
     if is_interval(value):
         if None in value:
             return "no interval"
+        if value[0] == value[1] and not all(isinstance(end, int) and end for end in value):
+            return "no interval" if isinstance(value[0], float) else "unknown"  # nothing varies; no rank
         if all(isinstance(end, int) for end in value):
             return f"{value[0]} to {value[1]}" if value[0] != value[1] else str(value[0])
         return _interval(value, interval_decimals(None, tuple(value)))

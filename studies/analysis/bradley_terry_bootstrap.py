@@ -43,9 +43,9 @@ class Bootstrap:
 
     systems: tuple[Any, ...]
     replicates: Floats  # (resamples, systems)
-    intervals: dict[Any, tuple[float, float]]
+    intervals: dict[Any, tuple[float, float]]  # NaN for penalised strengths, which hardly vary whoever is drawn
     win_intervals: dict[Any, dict[Any, tuple[float, float]]]
-    best: dict[Any, float]  # share of resamples in which the system is the strongest; NaN if not all are linked
+    best: dict[Any, float]  # share of resamples in which the system is the strongest; NaN if unknown
     ranks: dict[Any, tuple[int, int]]  # 95 % interval of the rank, 1 = strongest; (0, 0) if unknown
     failed: int
 
@@ -66,7 +66,8 @@ def bootstrap(
     found = _replicates(problem, beta, listeners, resamples, seed)
     strengths = found @ problem.basis.T
     values = problem.basis @ beta[: problem.strengths]
-    return _summarise(problem.comparisons.systems, strengths, values, int(listeners.max()) + 1, problem.linked)
+    lost = problem.undetermined[: problem.strengths] @ (problem.basis.T != 0)
+    return _summarise(problem.comparisons.systems, strengths, values, int(listeners.max()) + 1, problem.linked, lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,26 +146,39 @@ def _refit(problem: Problem, beta: Floats, counts: Floats) -> Floats:
 
 
 def _summarise(
-    systems: tuple[Any, ...], replicates: Floats, values: Floats, listeners: int, linked: list[list[int]]
+    systems: tuple[Any, ...],
+    replicates: Floats,
+    values: Floats,
+    listeners: int,
+    linked: list[list[int]],
+    lost: NDArray[np.bool_],
 ) -> Bootstrap:
+    """``lost`` (systems,): whose strengths are penalised."""
     from scipy.special import expit
 
     known = replicates[np.isfinite(replicates).all(axis=1)]
-    intervals = {s: interval(known[:, i], float(values[i]), pieces=listeners) for i, s in enumerate(systems)}
+    intervals = {
+        s: NOWHERE if lost[i] else interval(known[:, i], float(values[i]), pieces=listeners)
+        for i, s in enumerate(systems)
+    }
     wins: dict[Any, dict[Any, tuple[float, float]]] = {s: {} for s in systems}
     group = {i: g for g, members in enumerate(linked) for i in members}
     for i, a in enumerate(systems):
         for j, b in enumerate(systems):
-            if group[i] != group[j]:
+            if group[i] != group[j] or (i != j and lost[i] and lost[j]):
                 wins[a][b] = NOWHERE
             elif i != j:
                 low, high = interval(known[:, i] - known[:, j], float(values[i] - values[j]), pieces=listeners)
                 wins[a][b] = (float(expit(low)), float(expit(high)))
     ranks = dict.fromkeys(systems, (0, 0))
     best = dict.fromkeys(systems, math.nan)
-    if len(known) and len(linked) == 1:
-        order = (-known).argsort(axis=1).argsort(axis=1) + 1
-        bounds = np.quantile(order, [0.025, 0.975], axis=0, method="inverted_cdf").astype(int)
-        ranks = {s: (int(bounds[0, i]), int(bounds[1, i])) for i, s in enumerate(systems)}
-        best = {s: float((order[:, i] == 1).mean()) for i, s in enumerate(systems)}
+    if len(known) and len(linked) == 1 and listeners > 1:
+        rounded = np.round(known, 9)  # equal ones share the places that they take
+        above = [(rounded > rounded[:, [i]]).sum(axis=1) for i in range(len(systems))]
+        alike = [(rounded == rounded[:, [i]]).sum(axis=1) for i in range(len(systems))]
+        for i, s in enumerate(systems):
+            low = np.quantile(above[i] + 1, 0.025, method="inverted_cdf")
+            high = np.quantile(above[i] + alike[i], 0.975, method="inverted_cdf")
+            ranks[s] = (int(low), int(high))
+            best[s] = float(((above[i] == 0) / alike[i]).mean())
     return Bootstrap(systems, replicates, intervals, wins, best, ranks, len(replicates) - len(known))

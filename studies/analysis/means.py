@@ -82,7 +82,18 @@ def system_means(table: pd.DataFrame, cluster: Cluster | Literal["auto"] = "auto
     design = np.eye(len(systems))[np.array([systems.index(n) for n in names])[codes]]
     beta, covariance = least_squares(design, table["rating"].to_numpy(np.float64), table, chosen)
     n, whole = design.sum(axis=0), [list(range(len(systems)))]
-    return _means(systems, beta, covariance, n[:, None] + n, None, len(table), chosen, notes, whole)
+    found = _means(systems, beta, covariance, n[:, None] + n, None, len(table), chosen, notes, whole)
+    return found if scale is None else _within(found, *scale)
+
+
+def _within(found: Means, low: float, high: float) -> Means:
+    """Without the parts of intervals that lie off the scale, where no mean can be."""
+    ends = {s: (max(low, a), min(high, b)) for s, (a, b) in found.intervals.items()}
+    widest = high - low
+    pairs = tuple(replace(c, ci95=(max(-widest, c.ci95[0]), min(widest, c.ci95[1]))) for c in found.contrasts)
+    return replace(
+        found, intervals={s: e if e[0] <= e[1] else found.intervals[s] for s, e in ends.items()}, contrasts=pairs
+    )
 
 
 def preference_means(

@@ -167,7 +167,8 @@ def assumptions(kind: Kind, table: pd.DataFrame) -> tuple[Assumption, ...]:
 
 def _independent(test: str, table: pd.DataFrame, column: str, noun: str) -> Assumption:
     most, n = int(table[column].value_counts().max()), table[column].nunique()
-    evidence = f"{len(table)} answers come from {n} {noun}, up to {most} from one"
+    answers = f"{len(table)} answers come" if len(table) > 1 else "1 answer comes"
+    evidence = f"{answers} from {n} {noun if n > 1 else column}, up to {most} from one"
     return Assumption(test, f"answers do not depend on which {noun} they share", most == 1, evidence)
 
 
@@ -192,7 +193,7 @@ def verdicts(
         if isinstance(test, PairTest):
             name, p, lead = f"Wilcoxon (unit: {test.unit})", test.p_bonferroni, test.test.effect
         else:
-            name, p, lead = "one-sided t", min(1.0, test.p * tests), test.difference
+            name, p, lead = "one-sided t", float(np.minimum(1.0, test.p * tests)), test.difference
         same = lead * sign * contrast.difference >= 0
         question = f"{test.left} and {test.right} alike?"
         found.append(_verdict(question, name, p, suitable, contrast.p_holm, level, same=same))

@@ -53,6 +53,10 @@ def ordinal(table: pd.DataFrame, scale: tuple[float, float] | None = None) -> Re
         from statsmodels.miscmodels.ordinal_model import OrderedModel
 
         levels = np.unique(table["rating"], return_inverse=True)[1]
+        for system, ratings in table["rating"].groupby(table["system"]):
+            if ratings.nunique() == 1 and ratings.iloc[0] in (table["rating"].min(), table["rating"].max()):
+                end = "highest" if ratings.iloc[0] == table["rating"].max() else "lowest"
+                raise ValueError(f"every rating of {system} is the {end}, so its effect is infinite")
         design = _dummies(table)
         clusters = {"groups": _codes(table["listener"])}
         found = OrderedModel(levels, design, distr="logit").fit(
@@ -136,6 +140,8 @@ def _regression(name: str, table: pd.DataFrame, scale: tuple[float, float] | Non
         notes += sorted(f"statsmodels: {text}" for text in said if not text.startswith("Retrying"))  # it goes on
     df = listeners - 1 if width and listeners > 1 else math.nan
     statistic, _, p = wald_test(values, covariance, df)
+    if statistic < 0:  # of a fit that did not converge: its covariance is none
+        statistic, p = math.nan, math.nan
     effects = {
         s: effect(float(v), float(c), df) if np.isfinite(c) else Effect(math.nan, math.nan, NOWHERE, math.nan)
         for s, v, c in zip(systems[1:], values, np.diag(covariance), strict=True)
