@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reports import study_figures as figures
-from reports.formatting import interval_decimals, listed, minus, number, off_zero_interval
+from reports.formatting import interval_decimals, listed, minus, number, off_zero_interval, pvalue
 from reports.studies import StudyRecord
 from studies.analysis.preferences import favoured_side
 from studies.analysis.summary import EQUIVALENCE, FEWEST
@@ -96,15 +96,22 @@ def equivalent(found: Found) -> Iterator[str]:
         say = {
             "equivalent": f"{left} and {right} are equivalent within {_margin(row, found)}",
             "not worse": f"{left} is not worse than {right} by {_margin(row, found)}",
-            "not shown": f"It is not shown that {left} is as good as {right} within {_margin(row, found)}",
-            "unknown": f"Whether {left} is as good as {right} within {_margin(row, found)} cannot be tested",
+            "not shown": f"It is not shown that {_claim(row)} {_margin(row, found)}",
+            "unknown": f"Whether {_claim(row)} {_margin(row, found)} cannot be tested",
         }[row["ruling"]]
         yield f"{say}{_difference(row)}."
 
 
+def _claim(row: Mapping[str, Any]) -> str:
+    """Without a reference no direction is meant: the better of two may be the left one."""
+    if row["p_not_worse"] is None:
+        return f"{row['left']} and {row['right']} are equivalent within"
+    return f"{row['left']} is as good as {row['right']} within"
+
+
 def _margin(row: Mapping[str, Any], found: Found) -> str:
     """With what it means: of log-strengths, the share of decided answers for the stronger of two."""
-    share = f" ({1 / (1 + math.exp(-row['margin'])):.0%} for one of two)" if found["unit"] == "log-strength" else ""
+    share = f" ({100 / (1 + math.exp(-row['margin'])):.0f} % for one of two)" if found["unit"] == "log-strength" else ""
     return f"the margin of {row['margin']:g}{share} that was declared"
 
 
@@ -115,7 +122,9 @@ def _difference(row: Mapping[str, Any]) -> str:
     decimals = interval_decimals(row["difference"], (low, high))
     value = minus(number(row["difference"], decimals))
     ends = minus(off_zero_interval((low, high), decimals) or "")
-    return f": {row['left']} − {row['right']} is {value}, 90 % interval {ends}"
+    directed = row["ruling"] != "equivalent" and row["p_not_worse"] is not None
+    p = pvalue(row["p_not_worse" if directed else "p_equivalent"], True)
+    return f": {row['left']} − {row['right']} is {value}, 90 % interval {ends}, p {p} (Holm)"
 
 
 def decided_by(found: Found, level: float) -> Iterator[str]:

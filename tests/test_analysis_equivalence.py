@@ -141,17 +141,21 @@ def test_its_table_keeps_the_direction_and_has_the_interval() -> None:
 
 def said(ruling: str, unit: str = "points of the scale", **row: object) -> str:
     plain = {"left": "m", "right": "real", "difference": -0.1, "ci90": [-0.31, 0.11], "margin": 0.4, "ruling": ruling}
+    plain |= {"p_equivalent": 0.03, "p_not_worse": 0.01}
     return " ".join(equivalent({"unit": unit, "others": {EQUIVALENCE: [plain | row]}}))
 
 
 def test_its_words() -> None:
-    ends = "m − real is −0.10, 90 % interval [−0.31, 0.11]."
+    ends = "m − real is −0.10, 90 % interval [−0.31, 0.11], p = {} (Holm)."
     margin = "the margin of 0.4 that was declared"
-    assert said("equivalent") == f"m and real are equivalent within {margin}: {ends}"
-    assert said("not worse") == f"m is not worse than real by {margin}: {ends}"
-    assert said("not shown") == f"It is not shown that m is as good as real within {margin}: {ends}"
+    assert said("equivalent") == f"m and real are equivalent within {margin}: {ends.format('0.030')}"
+    assert said("not worse") == f"m is not worse than real by {margin}: {ends.format('0.010')}"
+    assert said("not shown") == f"It is not shown that m is as good as real within {margin}: {ends.format('0.010')}"
     assert said("unknown", ci90=[None, None]) == f"Whether m is as good as real within {margin} cannot be tested."
-    assert "margin of 0.4 (60% for one of two) that" in said("equivalent", "log-strength")
+    assert "margin of 0.4 (60 % for one of two) that" in said("equivalent", "log-strength")
+    assert said("not shown", p_not_worse=None).startswith(
+        f"It is not shown that m and real are equivalent within {margin}"
+    )
     many = {
         "unit": "share",
         "others": {EQUIVALENCE: [{"margin": 0.1, "ruling": r} for r in ("equivalent",) + ("not shown",) * 5]},
