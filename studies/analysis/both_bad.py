@@ -37,7 +37,7 @@ def called_bad(table: pd.DataFrame, reference: Any = None) -> dict[str, Any]:
     checked_pairs(table, ("outcome", "listener"))
     bad = table["outcome"] == BOTH_BAD
     each = [table.assign(system=table[side], rating=bad.astype(float)) for side in ("left", "right")]
-    shares = system_means(pd.concat(each, ignore_index=True))
+    shares = system_means(pd.concat(each, ignore_index=True), (0, 1))
     n = pd.concat([table["left"], table["right"]]).value_counts()
     by_system = {s: {"value": v, "ci95": shares.intervals[s], "n": int(n[s])} for s, v in shares.means.items()}
     ties = bradley_terry.fit(

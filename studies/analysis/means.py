@@ -71,10 +71,12 @@ def rating_means(
     ``cluster``: as ``bradley_terry.fit``.
     """
     checked_ratings(table, scale)
-    return system_means(table, cluster)
+    return system_means(table, scale, cluster)
 
 
-def system_means(table: pd.DataFrame, cluster: Cluster | Literal["auto"] = "auto") -> Means:
+def system_means(
+    table: pd.DataFrame, scale: tuple[float, float] | None, cluster: Cluster | Literal["auto"] = "auto"
+) -> Means:
     """The means of a table ``listener item system rating`` in which a listener may be said to rate the same twice."""
     chosen, notes = chosen_clusters(table, cluster)
     codes, names = coded(table["system"])
