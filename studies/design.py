@@ -34,8 +34,9 @@ Paths are relative to the file. Every mistake is a ``UserError`` of one sentence
     ranking   each: yes or no for every excerpt (improved on the input?);   rank: 1 (best) ... n for the excerpts
     rating    likert: 1 ... ``points``
 
-Further modules: ``questionnaires`` (built-in background questions), ``stimuli`` (render and check), ``manifest`` (what
-render leaves behind), ``assignment`` (the balanced plan), ``store`` (tables), ``session`` (a participant's way).
+Further modules: ``consistency`` (whether keys fit each other), ``questionnaires`` (built-in background questions),
+``stimuli`` (render and check), ``manifest`` (what render leaves behind), ``assignment`` (the balanced plan), ``store``
+(tables), ``session`` (a participant's way).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -53,8 +54,14 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from evalkit.configuration import STRICT, checked, keys, mapping, read_text, read_yaml, spelt
 from evalkit.errors import UserError
 from evalkit.registry import did_you_mean
-from studies.declaration import PROPERTIES, Analysis
-from studies.questionnaires import BUILT_IN, BackgroundQuestion, Localised, Text, Worded, built_in, lacking
+from studies.consistency import ITEM, PARTICIPANT_COLUMNS, check, own_texts
+from studies.declaration import Analysis
+from studies.questionnaires import BUILT_IN, BackgroundQuestion, Localised, Text, Worded, built_in
+
+__all__ = [
+    "CHANGEABLE", "ENDINGS", "FILE", "PAGES", "PARTICIPANT_COLUMNS", "Excerpt", "Organiser", "Page", "Question",
+    "Recruitment", "Study", "Target", "Trials", "is_source", "load_study", "own_texts", "parse_study", "study_items",
+]  # fmt: skip
 
 FILE = "study.yaml"
 ENDINGS = (".mid", ".midi", ".wav", ".flac")
@@ -63,19 +70,10 @@ STUDY_NAME = spelt(r"[a-z0-9][a-z0-9-]{0,59}", "at most 60 small letters, digits
 QUESTION_NAME = spelt(r"[a-z][a-z0-9_]{0,39}", "a small letter, then small letters, digits and _, such as fits_better")
 LANGUAGE = spelt(r"[a-z]{2,3}(-[A-Z]{2})?", "its code, such as en or pt-BR")
 COMPLETION_CODE = spelt(r"[A-Za-z0-9-]{4,40}", "4 to 40 letters, digits and hyphens")
-ITEM = r"^[^\s./\\][^/\\\x00-\x1f\x7f]{0,199}$"  # what a file may be called
-KINDS = {"paired": ("choice", "likert"), "ranking": ("each", "rank"), "rating": ("likert",)}
 Page = Literal[
     "welcome", "consent", "background", "sound", "practice", "trials", "comment", "thanks", "declined", "full"
 ]
 PAGES = get_args(Page)
-# what the table of participants says of each before it comes to the background questions
-PARTICIPANT_COLUMNS = (
-    "listener", "simulated", "state", "source", "language", "piano_roll", "minutes", "consent_sha256", "volume_set",
-    "headphone_check", "headphones_correct", "listening_with",
-)  # fmt: skip
-RESERVED_BACKGROUND = (*PARTICIPANT_COLUMNS, "gold_msi_training")  # the last is the score of its questions
-RESERVED_QUESTIONS = ("trials", "listeners")  # tables that an analysis has beside those of the questions
 # what may change after the first participant
 CHANGEABLE = ("text", "title", "recruitment", "target", "organiser", "retention", "lease_minutes")
 
@@ -241,8 +239,7 @@ class Study(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
-        for check in (_check_systems, _check_questions, _check_texts, _check_trials, _check_analysis):
-            check(self)
+        check(self)
         return self
 
     def localised(self, text: Text, language: str) -> str:
@@ -379,121 +376,3 @@ def _background(entry: Any, file: str, where: str) -> tuple[BackgroundQuestion, 
     if isinstance(entry, Mapping) and "texts" in entry:
         return checked(Worded, entry, file, where).questions()
     return (checked(BackgroundQuestion, entry, file, where),)
-
-
-def _check_systems(study: Study) -> None:
-    fewest = 1 if study.design == "rating" else 2
-    if len(study.systems) < fewest:
-        raise ValueError(f"'systems' needs at least {fewest} systems in a {study.design} study")
-    if (study.input is not None) != (study.design == "ranking"):
-        raise ValueError("'input' (the folder of input tracks) belongs to ranking studies, and they need it")
-
-
-def _check_questions(study: Study) -> None:
-    names = [question.name for question in study.questions]
-    for i, question in enumerate(study.questions):
-        if question.name in names[:i]:
-            raise ValueError(f"'questions': the name {question.name!r} is there twice")
-        if question.name in RESERVED_QUESTIONS:
-            raise ValueError(f"'questions': {question.name!r} is the name of a table of our own; choose another")
-        if question.kind not in KINDS[study.design]:
-            allowed = " or ".join(KINDS[study.design])
-            raise ValueError(
-                f"'questions': {question.name!r} is of kind {question.kind}; a {study.design} study asks {allowed}"
-            )
-    asked = [question.name for question in study.background]
-    twice = next((name for i, name in enumerate(asked) if name in asked[:i]), None)
-    if twice is not None:
-        raise ValueError(f"'background': the question {twice!r} is there twice")
-    reserved = next((name for name in asked if name in RESERVED_BACKGROUND), None)
-    if reserved is not None:
-        raise ValueError(
-            f"'background': {reserved!r} is a column of the export already; give the question another name"
-        )
-
-
-def _check_texts(study: Study) -> None:
-    if not study.languages or len(set(study.languages)) < len(study.languages):
-        raise ValueError("'languages' must name at least one language, and each once")
-    if "consent" not in study.text:
-        raise ValueError("'text.consent' is missing: what do participants agree to?")
-    for where, text in own_texts(study):
-        for language in study.languages if "" not in text else ():
-            if language not in text:
-                raise ValueError(f"'{where}' has no text for the language {language!r}")
-        unknown = next((language for language in text if language and language not in study.languages), None)
-        if unknown is not None:
-            raise ValueError(f"'{where}': {unknown!r} is not one of 'languages'")
-    for language in study.languages:
-        for question in study.background:
-            if wanted := lacking(question, language):
-                raise ValueError(f"'background': {wanted}")
-        for where, options in _options(study):
-            shown = [study.localised(option, language) for option in options]
-            twice = next((text for i, text in enumerate(shown) if text in shown[:i]), None)
-            if twice is not None:  # the page would take one for the other
-                raise ValueError(f"'{where}': two answers are called {twice!r} in the language {language!r}")
-
-
-def _options(study: Study) -> Iterator[tuple[str, tuple[Text, ...]]]:
-    """The answers among which somebody chooses by their words, each with its key."""
-    for i, question in enumerate(study.questions):
-        if question.low is not None and question.high is not None:
-            yield f"questions[{i}].low' and 'high", (question.low, question.high)
-    for asked in study.background:
-        yield f"background.{asked.name}.choices", asked.choices
-
-
-def own_texts(study: Study) -> Iterator[tuple[str, Text]]:
-    """The texts of the study file, each with its key."""
-    yield "title", study.title
-    for page, text in study.text.items():
-        yield f"text.{page}", text
-    for i, question in enumerate(study.questions):
-        yield f"questions[{i}].text", question.text
-        for key, label in (("low", question.low), ("high", question.high)):
-            if label is not None:
-                yield f"questions[{i}].{key}", label
-    for asked in study.background:
-        if not asked.questionnaire:  # of the built-in ones see ``lacking``; they may have more languages than the study
-            for text in (asked.text, *asked.choices):
-                yield f"background.{asked.name}", text
-
-
-def _check_trials(study: Study) -> None:
-    if study.trials.identical and study.design != "paired":
-        raise ValueError("'trials.identical' (the same excerpt on both sides) belongs to paired studies")
-    if 2 * study.trials.repeated > study.trials.per_participant:
-        raise ValueError("'trials.repeated': at most half of 'trials.per_participant' can be heard again")
-    target, systems = study.target, len(study.systems)
-    if target.per_system is not None and target.per_system * systems % study.clips():
-        raise ValueError(
-            f"'target.per_system': {target.per_system} trials of each of {systems} systems make no whole pairs"
-        )
-    if isinstance(study.items, tuple):
-        if not study.items or len(set(study.items)) < len(study.items):
-            raise ValueError("'items' must name at least one item, and each once")
-        both = set(study.items) & set(study.trials.practice_items)
-        if both:
-            raise ValueError(f"'trials.practice_items': {min(both)!r} is among 'items' too")
-    if any(not re.fullmatch(ITEM, item) for item in study.trials.practice_items):
-        raise ValueError("'trials.practice_items' must be file names without ending")
-
-
-def _check_analysis(study: Study) -> None:
-    declared = study.analysis
-    if declared.reference is not None and declared.reference not in study.systems:
-        known = did_you_mean(declared.reference, list(study.systems))
-        raise ValueError(f"'analysis.reference': no system called {declared.reference!r}{known}")
-    names = [question.name for question in study.questions]
-    for key, by_question in (("difference", declared.difference), ("margin", declared.margin)):
-        for name in by_question if isinstance(by_question, dict) else ():
-            if name not in names:
-                raise ValueError(f"'analysis.{key}': no question called {name!r}{did_you_mean(name, names)}")
-    asked = [question.name for question in study.background if question.kind != "text"]
-    if any(question.questionnaire == "gold_msi_training" for question in study.background):
-        asked.append("gold_msi_training")
-    for name in declared.properties:
-        if name not in (*asked, *PROPERTIES):
-            known = did_you_mean(name, [*asked, *PROPERTIES])
-            raise ValueError(f"'analysis.properties': nothing called {name!r} is known of a listener{known}")
