@@ -219,6 +219,19 @@ def ask() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
+def fluidsynth() -> None:
+    """Skips what needs FluidSynth where there is none; fails it where there has to be one."""
+    from evalkit.music import audio
+
+    try:
+        audio.fluidsynth()
+    except audio.NoSound as missing:
+        if os.environ.get("EVALKIT_REQUIRE_AUDIO") == "1":
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
 def write_run() -> Callable[..., Path]:
     """A function that writes a finished results directory with five systems and all that can be odd about one."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +21,6 @@ def melody(path: Path, pitches: list[int], steps: int = 4) -> Path:
     notes = note_array(np.arange(count) * steps, np.full(count, steps), np.array(pitches))
     write_midi(Piece(path.stem, 4, notes, count * steps), path)
     return path
-
-
-@pytest.fixture
-def fluidsynth() -> None:
-    try:
-        sound.fluidsynth()
-    except sound.NoSound as missing:
-        if os.environ.get("EVALKIT_REQUIRE_AUDIO") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
 
 
 @pytest.mark.audio

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 
-from evalkit.music import audio
 from reports.page import write_report
 from reports.records import read_records
 from reports.studies import read_studies
@@ -109,13 +107,8 @@ def test_every_picture_and_player_has_a_name(page) -> None:
 
 
 @pytest.mark.audio
+@pytest.mark.usefixtures("fluidsynth")
 def test_players_know_their_length_and_move_the_playhead(page, page_file: Path) -> None:
-    try:
-        audio.fluidsynth()
-    except audio.NoSound as missing:
-        if os.environ.get("EVALKIT_REQUIRE_AUDIO") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
     page.wait_for_function("[...document.querySelectorAll('audio')].every((a) => a.readyState >= 1)", timeout=20_000)
     durations = page.evaluate("[...document.querySelectorAll('audio')].map((a) => a.duration)")
     assert {round(d) for d in durations} == {9, 5}  # 4 and 2 bars at 120 quarters a minute, and a second

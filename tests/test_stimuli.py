@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -17,7 +16,6 @@ import soundfile
 from tiny_study import STUDY, tune, write_tiny_study
 
 from evalkit.errors import MidiError, UserError
-from evalkit.music import audio
 from evalkit.music.midi import write_midi
 from evalkit.music.notes import Tempo, TimeSignature, Track
 from studies import excerpts, sound, stimuli
@@ -31,16 +29,6 @@ RANKING = (
     .replace("systems:", "input: midi/zzinput\nsystems:")
 )
 SYSTEMS = ("zzmodel", "zzhuman", "zzinput")
-
-
-@pytest.fixture(scope="module")
-def fluidsynth() -> None:
-    try:
-        audio.fluidsynth()
-    except audio.NoSound as missing:
-        if os.environ.get("EVALKIT_REQUIRE_AUDIO") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
 
 
 def write_study(folder: Path, text: str = PAIRED, items: int = 3) -> Study:

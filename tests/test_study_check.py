@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -325,13 +324,7 @@ def test_power_that_is_too_low_comes_with_what_would_do(folder: Path) -> None:
 
 class TestRendered:
     @pytest.fixture
-    def study(self, folder: Path) -> Study:
-        try:
-            audio.fluidsynth()
-        except audio.NoSound as missing:
-            if os.environ.get("EVALKIT_REQUIRE_AUDIO") == "1":
-                pytest.fail(str(missing))
-            pytest.skip(str(missing))
+    def study(self, folder: Path, fluidsynth: None) -> Study:
         text(folder, "items: all", "items: 2")
         study = load_study(folder)
         stimuli.render(study)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -358,18 +357,12 @@ def test_a_run_without_two_systems_to_compare_is_refused(tmp_path: Path, there: 
 
 
 @pytest.mark.audio
+@pytest.mark.usefixtures("fluidsynth")
 def test_from_example_to_sound_in_two_commands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evalkit, capsys
 ) -> None:
-    from evalkit.music import audio
     from studies.stimuli import is_rendered
 
-    try:
-        audio.fluidsynth()
-    except audio.NoSound as missing:
-        if os.environ.get("EVALKIT_REQUIRE_AUDIO") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
     few = examples.Example(2, 1, examples.inpainting().systems)
     monkeypatch.setitem(examples.EXAMPLES, "inpainting", lambda: few)
     assert evalkit("new", tmp_path / "s", "--example", "inpainting") == 0
