@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ DRIFT = 0.01  # of the time: a sound card and we do not count alike
 MOST_AT_ONCE = 500  # events of one call
 MOST_AT_FIRST, MOST_PER_SECOND = 5_000, 1  # events of a trial, reloads included; a player in a loop sends one in 5 s
 LONGEST_EVENT = 2000  # characters of JSON
-LARGEST = sys.float_info.max  # JSON knows greater whole numbers; neither they nor NaN and infinity are times
+FARTHEST = 1e6  # seconds from the beginning of a clip; whole numbers in JSON may be larger than any float
 
 
 class Report(NamedTuple):
@@ -113,5 +112,5 @@ def _is_small_json(data: Mapping[str, Any]) -> bool:
 
 def _is_interval(data: Mapping[str, Any]) -> bool:
     clip, times = data.get("clip"), (data.get("start"), data.get("end"))
-    numbers = all(isinstance(t, int | float) and not isinstance(t, bool) and abs(t) <= LARGEST for t in times)
+    numbers = all(isinstance(t, int | float) and not isinstance(t, bool) and abs(t) <= FARTHEST for t in times)
     return isinstance(clip, int) and not isinstance(clip, bool) and numbers

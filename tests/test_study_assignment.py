@@ -109,8 +109,8 @@ def test_mvae_85_per_system(make_study):
 def test_practice_and_catch_trials_stand_apart(make_study):
     trials = {"per_participant": 6, "practice": 2, "practice_items": ["etude"], "identical": 2, "degraded": 1}
     study, _ = make_study(trials=trials)
-    items = [*names(12), "etude"]
-    slot = make_slots(study, names(12))[0]
+    items = ["etude", *names(9)]
+    slot = make_slots(study, names(9))[0]
     first = Counter()
     for i in range(60):
         made = participant_trials(study, items, slot, f"p{i}")
@@ -118,7 +118,7 @@ def test_practice_and_catch_trials_stand_apart(make_study):
         assert {trial.item for trial in made[:2]} == {"etude"}
         assert Counter(trial.kind for trial in made) == {"practice": 2, "main": 6, "identical": 2, "degraded": 1}
         assert made[2].kind == "main"
-        assert len({trial.item for trial in made[2:]}) == 9  # catch trials take items that are left over
+        assert {trial.item for trial in made[2:]} == {*names(9)}  # catch trials take items that are left over
         for trial in made:
             systems, variants = zip(*trial.clips, strict=True)
             if trial.kind == "identical":
@@ -165,6 +165,15 @@ def test_questions_are_asked_in_passes():
     assert sorted(pages[8:]) == [(i, 1) for i in range(1, 7)]
     assert page_order(trials, 2, "p") == pages
     assert len({tuple(page_order(trials, 2, f"p{i}")[8:]) for i in range(20)}) > 5
+
+
+def test_a_turn_of_all_pairs_has_each_system_on_either_side(make_study):
+    """Also who hears one turn only must not meet a system always on the same side."""
+    for systems in range(2, 8):
+        study, _ = make_study(systems=systems)
+        turn = list(islice(cell_sequence(study, names(5)), systems * (systems - 1) // 2))
+        left, right = (Counter(cell.systems[side] for cell in turn) for side in (0, 1))
+        assert max(abs(left[system] - right[system]) for system in study.systems) <= 1
 
 
 def test_the_plan_follows_from_the_seed(make_study):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from evalkit.errors import UserError
 from studies import session
-from studies.answers import checked_answer
+from studies.answers import LONGEST_TEXT, checked_answer
 from studies.listening import SLACK, Report, covered, heard_shares
 from studies.opening import open_study
 from studies.store import (
@@ -47,7 +47,7 @@ def test_the_whole_way(open_one, database):
         assert one.answer(token, page) == session.Rating(page.trial, {"fits": "left"}, replayed=False)
     assert seen == [(True, 1, 1), (False, 1, 4), (False, 2, 4), (False, 3, 4), (False, 4, 4)]
     session.comment(opened, token, "first words")
-    session.comment(opened, token, NASTY)
+    session.comment(opened, token, NASTY + "z" * LONGEST_TEXT)
     completion = session.finish(opened, token)
     assert completion == session.finish(opened, token)
     assert len(completion.code) == 8
@@ -61,7 +61,7 @@ def test_the_whole_way(open_one, database):
             [value for row in reading.execute(sa.select(ParticipantRow.__table__)) for value in row]
         )
         texts = dict(reading.execute(sa.select(FreeTextRow.field, FreeTextRow.words)).all())
-        assert texts == {"background.why": KEPT, "comment": KEPT}
+        assert texts == {"background.why": KEPT, "comment": (KEPT + "z" * LONGEST_TEXT)[:LONGEST_TEXT]}
         assert len(reading.scalars(sa.select(ResponseRow)).all()) == 5
 
 
@@ -89,7 +89,10 @@ def test_a_reload_goes_on_at_the_same_trial(one):
     assert again.page_id != first.page_id
     assert {clip.token for clip in again.clips}.isdisjoint(clip.token for clip in first.clips)
     assert again.heard == (1.0, 1.0)  # what was heard stays heard
+    one.wait(30)
     one.answer(token, again)
+    with one.opened.store.reading() as records:
+        assert records.scalars(sa.select(ResponseRow.seconds)).all() == [32.0]  # since it was shown first
 
 
 def test_the_answer_of_an_old_tab_is_refused(one, refused):
@@ -233,12 +236,25 @@ def test_an_event_sent_twice_is_stored_once(one):
     assert one.count(EventRow) == 2
 
 
+def test_a_page_takes_so_many_events_and_no_more(one, refused, monkeypatch):
+    monkeypatch.setattr("studies.pages.MOST_PER_PAGE", 5)
+    token = one.begin()
+    page = session.next_trial(one.opened, token)
+    for first in (0, 2, 2):  # the same ones again are none more
+        plays = [{"seq": first + i, "kind": "play"} for i in range(3)]
+        session.record_events(one.opened, token, page.page_id, plays)
+    with refused("bad_event"):
+        session.record_events(one.opened, token, page.page_id, [{"seq": 5, "kind": "play"}])
+    assert one.count(EventRow) == 5
+
+
 @pytest.mark.parametrize(
     "events",
     ["heard", [1], [{}], [{"seq": -1, "kind": "play"}], [{"seq": 2**40, "kind": "play"}],
      [{"seq": True, "kind": "play"}], [{"seq": 0, "kind": "<b>"}], [{"seq": 0, "kind": "x" * 50}],
      [{"seq": 0, "kind": "play", "more": "x" * 3000}],
      [{"seq": 0, "kind": "heard", "clip": 0, "start": 0, "end": float("nan")}], [{"seq": 0, "kind": "heard"}],
+     [{"seq": 0, "kind": "heard", "clip": 0, "start": 0, "end": 10**400}],
      [{"seq": 0, "kind": "heard", "clip": "0", "start": 0, "end": 1}], [{"seq": i, "kind": "play"} for i in range(501)],
      [{"seq": 0, "kind": "play", "more": {1, 2}}],
      [{"seq": 0, "kind": "heard", "clip": 0, "start": 0, "end": 10**400}]],
