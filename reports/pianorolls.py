@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from evalkit.music.midi import read_midi
 from evalkit.music.notes import Piece, bar_starts, cut
 
 MOST_BARS = 32  # longer pieces are drawn up to here
@@ -42,10 +40,6 @@ def pitch_range(pieces: Iterable[Piece]) -> tuple[int, int]:
         return 54, 66
     low, high = (int(f(np.concatenate(sounding))) for f in (np.min, np.max))
     return low - max(0, 12 - (high - low)) // 2, high + max(0, 12 - (high - low)) // 2
-
-
-def read_pieces(paths: Iterable[Path]) -> list[Piece]:
-    return [read_midi(path) for path in paths]
 
 
 def draw(piece: Piece, pitches: tuple[int, int]) -> PianoRoll:

@@ -160,6 +160,7 @@ def test_items_are_what_all_systems_have(folder: Path):
     (folder / "study.yaml").write_text(GOOD + "items: 2\n")
     drawn = set(study_items(load_study(folder)))
     assert len(drawn) == 2
+    assert list(study_items(parse_study(GOOD + "items: 3\n", "", folder))) == ["1", "2", "3"]  # as many as there are
     assert len({frozenset(study_items(parse_study(GOOD + f"items: 1\nseed: {i}\n", "", folder))) for i in range(9)}) > 1
     (folder / "study.yaml").write_text(GOOD.replace("r_participant: 4", "r_participant: 4, practice_items: ['2']"))
     assert list(study_items(load_study(folder))) == ["1", "2", "3"]

@@ -260,6 +260,14 @@ def test_nobody_ever_holds_more_places_than_that(events: list[tuple[str, float, 
             held[who].append((f"{i}", now + 600))
 
 
+def test_a_place_that_is_held_for_weeks_stands_in_the_way_for_a_day() -> None:
+    newcomers = Newcomers(most=1)
+    newcomers.admit("class", "first", lease_minutes=60 * 24 * 30, now=0.0)
+    with pytest.raises(Refused, check=lambda error: error.facts == {"minutes": 1}):
+        newcomers.admit("class", "second", lease_minutes=1, now=86_399.0)
+    newcomers.admit("class", "second", lease_minutes=1, now=86_400.0)
+
+
 def test_visitors_are_known_by_their_network_and_by_no_address() -> None:
     assert visitor("203.0.113.7") == visitor("::ffff:203.0.113.7") != visitor("203.0.113.8")
     assert visitor("2001:db8:1:2::1") == visitor("2001:db8:1:2:ffff::9") != visitor("2001:db8:1:3::1")
