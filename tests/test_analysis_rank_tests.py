@@ -150,6 +150,16 @@ def test_signed_ranks_equal_all_sign_changes(d: list[int], zeros: str) -> None:
         assert found.p_approximate == pytest.approx(oracle.pvalue)
 
 
+@pytest.mark.parametrize("zeros", ["wilcox", "pratt", "zsplit"])
+def test_means_that_differ_by_rounding_are_equal(zeros) -> None:
+    noise = 0.1 + 0.2 - 0.3
+    assert noise != 0
+    rounded = signed_rank([noise, -noise, 0.3, 0.1 + 0.2, -2.0, 1.0], zeros=zeros)
+    exact = signed_rank([0.0, 0.0, 0.3, 0.3, -2.0, 1.0], zeros=zeros)
+    assert (rounded.n_zero, rounded.statistic, rounded.p) == (2, exact.statistic, exact.p)
+    assert rounded.effect == pytest.approx(exact.effect)
+
+
 @pytest.mark.parametrize("n", [8, 25, 51, 80])
 def test_the_interval_of_the_shift_holds_what_the_test_accepts(n: int) -> None:
     d = np.random.default_rng(n).normal(0.4, 1, n)
@@ -157,6 +167,9 @@ def test_the_interval_of_the_shift_holds_what_the_test_accepts(n: int) -> None:
     for end, outwards in zip(found.shift_ci95, (-1, 1), strict=True):
         assert stats.wilcoxon(d - end - outwards * 1e-6).pvalue < 0.055
         assert stats.wilcoxon(d - end + outwards * 1e-2).pvalue > 0.045
+        if n <= 50:  # from the exact distribution
+            just = [stats.wilcoxon(d - end - side * 1e-9, method="exact").pvalue for side in (outwards, -outwards)]
+            assert just[0] <= 0.05 < just[1]
     assert found.shift_ci95[0] < found.shift < found.shift_ci95[1]
     assert found.effect == pytest.approx(2 * sum(stats.rankdata(abs(d))[d > 0]) / (n * (n + 1) / 2) - 1)
 
@@ -180,6 +193,12 @@ def test_welch_equals_scipy_and_states_its_side() -> None:
     assert welch_t(table, "A", "B").p == pytest.approx(1 - found.p)
     assert found.ci95[0] < found.difference < found.ci95[1]
     assert (found.n, found.alternative) == ((30, 20), "greater")
+
+
+def test_hedges_g_by_hand() -> None:
+    """Means 2 and 6, variances 1 and 4: -4 / sqrt(2.5), and 1 - 3 / (4 * 6 - 9) of it for so few values."""
+    found = welch_t(ratings([[1, 2, 3], [4, 6, 8]], crossed=False), "A", "B")
+    assert found.effect == pytest.approx(-4 / math.sqrt(2.5) * 0.8)
 
 
 # --- the unit ---
@@ -244,6 +263,9 @@ def test_what_is_undefined_is_nan() -> None:
     assert math.isnan(friedman(constant).p)
     assert pairwise_wilcoxon(constant)[0].test.p == 1
     assert math.isnan(welch_t(constant, "A", "B").p)
+    alone = welch_t(ratings([[1], [2, 3, 5]], crossed=False), "A", "B")
+    assert (alone.n, alone.difference) == ((1, 3), pytest.approx(1 - 10 / 3))
+    assert np.isnan([*alone.ci95, alone.statistic, alone.df, alone.p, alone.effect]).all()
     assert math.isnan(signed_rank([]).p)
     assert math.isnan(nemenyi(friedman(ratings(([1], [2, 3]), crossed=True).iloc[[0, 2]]))["A", "B"])
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from studies.analysis.bradley_terry import fit as fit_pairs
-from studies.analysis.rankings import fit
+from studies.analysis.rankings import PRIOR_SD, fit
 from studies.analysis.simulation import simulate_rankings
 
 STRENGTHS = {"a": 0.8, "b": 0.2, "c": -0.3, "d": -0.7}
@@ -99,6 +99,9 @@ def test_rankings_that_determine_nothing_are_penalised_and_say_so() -> None:
     assert found.penalised
     assert "B, C | A" in found.notes[0]
     assert 0 < found.strengths["A"] < 6
+    two = fit(rankings("AB", "AB", "AB", "AB", "AB"))  # (A - B) / sqrt(2) has the prior: 5 (1 - P) sqrt(2) is its pull
+    lead = two.strengths["A"] - two.strengths["B"]
+    assert 5 * (1 - 1 / (1 + math.exp(-lead))) * math.sqrt(2) == pytest.approx(lead / math.sqrt(2) / PRIOR_SD**2)
     apart = fit(rankings("AB", "BA", "CD", "DC"))
     assert math.isnan(apart.win_probabilities["A"]["C"])
 
