@@ -49,6 +49,7 @@ def test_possible_ranks_by_hand() -> None:
     found = standings(fit, simultaneous(fit))
     assert found.ranks == {"a": (1, 1), "b": (2, 3), "c": (2, 3), "d": (4, 4)}
     assert found.best["a"] == 1
+    assert simultaneous(fit, draws=999)[2].p == 1 / 1000  # of a and d; as rare as all draws together can say, never 0
     alike = fitted([0.0, 0.0, 0.0], np.eye(3), 30.0)
     equal = standings(alike, simultaneous(alike))
     assert equal.ranks == dict.fromkeys("abc", (1, 3))

@@ -59,6 +59,8 @@ def test_a_copied_rating_is_refused_as_a_copied_rank_is() -> None:
     )
     with pytest.raises(TableError, match=f"{sentence} {len(table)}"):
         checked_ratings(copied)
+    with pytest.raises(TableError, match=f"{sentence} {len(table)}"):  # another rating makes it no other excerpt
+        checked_ratings(copied.assign(rating=[*table["rating"], 7 - where["rating"]]))
 
 
 def test_the_value_that_is_no_number_is_named() -> None:
