@@ -160,6 +160,12 @@ def test_values_of_samples_are_looked_up_by_system_and_item() -> None:
         metric_agreement(table, values, direction="closer")
 
 
+def test_values_that_differ_by_rounding_are_equal() -> None:
+    table = pd.DataFrame({"left": "a", "right": "b", "outcome": ["left"] * 3, "listener": [1, 2, 3]})
+    found = metric_agreement(table, {"a": 0.1 + 0.2, "b": 0.3}, resamples=20)
+    assert (found.share, found.auc) == (0.5, 0.5)
+
+
 def test_intervals_of_agreement_cover_with_tastes() -> None:
     """A metric that knows nothing: the truth is one half."""
     hits = 0

@@ -9,7 +9,7 @@ from scipy import stats
 
 from studies.analysis import bradley_terry, means, rankings
 from studies.analysis.bradley_terry_checks import interaction
-from studies.analysis.groups import GroupComparison, compare_groups
+from studies.analysis.groups import PERMUTATIONS, GroupComparison, compare_groups
 from studies.analysis.simulation import simulate_pairs, simulate_rankings, simulate_ratings
 
 
@@ -36,6 +36,13 @@ def test_a_group_of_one_is_as_rare_as_its_place_among_all() -> None:
     table = pd.DataFrame(rows, columns=["listener", "item", "system", "rating"])
     group = {f"l{i}": i == 6 for i in range(7)}
     assert compare_groups(table, group, by_listener, "means").p == pytest.approx(2 / 7, abs=0.02)
+
+
+def test_groups_that_cannot_differ_more_have_the_smallest_p_and_not_0() -> None:
+    rows = [(f"l{i}", "x", s, v) for i in range(60) for s, v in (("a", float(i < 30) + i / 1000), ("b", 0.0))]
+    table = pd.DataFrame(rows, columns=["listener", "item", "system", "rating"])
+    found = compare_groups(table, {f"l{i}": i < 30 for i in range(60)}, by_listener, "means")
+    assert found.p == 1 / (1 + PERMUTATIONS)
 
 
 def small_group(seed: int, shift: float) -> GroupComparison:

@@ -128,12 +128,22 @@ def test_systems_never_compared_have_no_difference() -> None:
 # --- permutation ---
 
 
+def test_independent_ratings_by_hand() -> None:
+    """1, 3 and 2, 6: squares of 2 and 8 about their means, 2 degrees of freedom, so a variance of 5."""
+    table = pd.DataFrame({"listener": range(4), "item": "x", "system": list("aabb"), "rating": [1, 3, 2, 6]})
+    found = rating_means(table, cluster=None)
+    assert found.df == 2
+    assert list(found.standard_errors.values()) == pytest.approx([math.sqrt(5 / 2)] * 2)
+
+
 def test_permutation_by_listener_equals_all_permutations() -> None:
     """Three listeners, two systems: 8 sign patterns, of which two are as extreme."""
     table = pd.DataFrame({"listener": list("xxyyzz"), "system": list("ababab"), "rating": [3, 1, 4, 2, 5, 4]})
     p, listeners = permutation_by_listener(table, permutations=20_000)
     assert listeners == 3
     assert p == pytest.approx(2 / 8, abs=0.015)
+    sure = pd.DataFrame([(who, s, float(s == "a")) for who in range(40) for s in "ab"], columns=table.columns)
+    assert permutation_by_listener(sure, permutations=99)[0] == 1 / 100  # the table as it is counts, too
 
 
 def test_permutation_by_listener_keeps_its_level_with_tastes() -> None:

@@ -24,6 +24,7 @@ from studies.analysis.simulation import (
     simulate_rankings,
     simulate_ratings,
 )
+from studies.analysis.strengths import Contrast
 from studies.analysis.summary import Plan, Question, analyse, to_plain
 
 STRENGTHS = {"a": 0.8, "b": 0.1, "c": -0.5}
@@ -173,6 +174,8 @@ def test_wins_by_hand() -> None:
     )
     a = descriptive.wins(table)["a"]
     assert (a.wins, a.ties, a.losses, a.n, a.share) == (1, 1, 2, 4, 0.375)
+    c = descriptive.wins(table)["c"]  # once on either side
+    assert (c.wins, c.ties, c.losses, c.share) == (2, 0, 0, 1.0)
     points = np.array([1, 0.5, 0, 0])
     assert a.sd_of_mean == pytest.approx(points.std(ddof=1) / 2)
     won, tied = descriptive.win_matrix(table), descriptive.tie_matrix(table)
@@ -180,6 +183,13 @@ def test_wins_by_hand() -> None:
     assert tied.loc["a", "b"] == tied.loc["b", "a"] == 1
     assert math.isnan(won.loc["b", "c"])
     assert math.isnan(won.loc["a", "a"])
+
+
+def test_ties_make_an_interval_of_the_mean_by_hand() -> None:
+    """Of 1, 1 and 1/2: 5/6, its standard error sqrt((1/36 + 1/36 + 1/9) / 2 / 3), Student's t with 2 degrees."""
+    table = pd.DataFrame({"left": "a", "right": "b", "outcome": ["left", "left", "tie"], "listener": [1, 2, 3]})
+    low, high = descriptive.wins(table)["a"].ci95
+    assert (low, high) == (pytest.approx(5 / 6 - stats.t.ppf(0.975, 2) / 6), 1.0)
 
 
 def test_ranks_and_ratings_by_hand() -> None:
@@ -270,6 +280,25 @@ def test_the_direction_of_one_sided_tests_is_that_of_the_means() -> None:
     (test,) = published.as_published("rating", table)
     assert (test.left, test.alternative, test.p < 0.05) == ("high", "greater", True)
     assert test.warnings
+
+
+def test_conclusions_are_opposite_only_if_the_same_system_is_not_ahead() -> None:
+    (pair,) = published.wilcoxon_of_differences([("b", "a", [1.0] * 20)], "row")  # b is ahead
+
+    def verdict(difference: float) -> published.Verdict:
+        ahead = Contrast("a", "b", difference, 0.1, (0.0, 0.0), 0.001, 0.001, 0.001, 20)
+        return published.verdicts((pair,), (ahead,), 0.001, "suitable")[0]
+
+    assert (verdict(1.0).changes, verdict(1.0).sentence) == (True, "they find opposite differences")
+    assert (verdict(-1.0).changes, verdict(-1.0).sentence) == (False, "both find a difference")
+
+
+def test_one_sided_p_values_are_corrected_for_their_number() -> None:
+    table = simulate_ratings(STRENGTHS, listeners=8, items=2, seed=0)
+    tests = published.as_published("rating", table)
+    pairs = tuple(Contrast(t.left, t.right, 1.0, 1.0, (0.0, 2.0), 0.3, 0.3, 0.3, 16) for t in tests)
+    found = published.verdicts(tests, pairs, 0.3, "suitable")
+    assert [v.published_p for v in found] == pytest.approx([min(1.0, 3 * t.p) for t in tests])
 
 
 # --- the whole ---

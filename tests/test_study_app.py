@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 import zipfile
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
@@ -281,6 +282,14 @@ def test_a_websocket_of_a_foreign_page_is_closed_before_streamlit_asks_the_inter
     assert ("does the proxy keep the Host header" in caplog.text) != reaches
 
 
+def test_a_title_is_text_and_no_markup(site, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, folder = site
+    opened = find_study(open_store(str(folder / "study.sqlite")), "fitting", folder)
+    study = opened.study.model_copy(update={"title": {"": "</title><script>x & y"}})
+    monkeypatch.setattr(server, "_serving", [server.Serving(replace(opened, study=study))])
+    assert "<title>&lt;/title>&lt;script>x &amp; y</title>" in server._index.__wrapped__()
+
+
 @pytest.mark.parametrize("damage", ["gone", "cut off"])
 def test_audio_that_is_not_there_is_no_page_and_one_line_in_the_log(
     site, damage: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -318,8 +327,9 @@ def test_forged_and_broken_reports_are_refused(site) -> None:
     assert get(url + "event", b"not json")[0] == 400
     assert get(url + "event", b'{"token": 1, "page": "x", "events": []}')[0] == 400
     assert get(url + "event", b"[" * 100_000)[0] == 400
-    assert get(url + "event", b" " * 300_000)[0] == 400
-    status, _, body = get(url + "event", b'{"token": "x", "page": "x", "events": []}')
+    report = b'{"token": "x", "page": "x", "events": []}'
+    assert get(url + "event", report + b" " * 300_000)[0] == 400
+    status, _, body = get(url + "event", report)
     assert (status, b"unknown_token" in body) == (403, True)
 
 

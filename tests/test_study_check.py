@@ -302,9 +302,9 @@ def test_today_is_still_within_the_retention(folder: Path) -> None:
 
 
 def test_a_plan_out_of_balance_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_checks.assignment, "imbalance", lambda study, items, cells: {"sides": 3, "items": 1})
+    monkeypatch.setattr(plan_checks.assignment, "imbalance", lambda study, items, cells: {"sides": 2, "items": 1})
     lines = list(plan_checks.balance(load_study(folder), ["0", "1", "2", "3"]))
-    assert lines == ["study.yaml: the plan is not balanced: counts of sides differ by 3"]
+    assert lines == ["study.yaml: the plan is not balanced: counts of sides differ by 2"]
 
 
 def test_power_that_is_too_low_comes_with_what_would_do(folder: Path) -> None:
@@ -355,6 +355,8 @@ class TestRendered:
             tagged.title = "zzhuman"
             tagged.write(samples)
         assert f"{stimulus.audio} ({stimulus.item} of zzhuman, plain): holds metadata" in lines(path.read_bytes())
+        assert list(checks._leaks(b"fLaC" + bytes([0x81, 0, 0, 7]) + b"zzhuman"))  # in what should be padding
+        assert not list(checks._leaks(b"fLaC" + bytes([0x81, 0, 0, 7]) + bytes(7)))
         assert "silent" in lines(0 * samples)
         assert "clips: its true peak is at +" in lines(np.clip(200 * samples, -1, 1))
         assert "LU below the loudest of" in lines(0.5 * samples)
