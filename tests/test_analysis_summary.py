@@ -362,6 +362,27 @@ def test_without_rules_everyone_is_the_headline() -> None:
     assert found.questions["q"].screened is found.questions["q"].everyone
 
 
+@pytest.mark.parametrize(("people", "groups"), [(6, dict.fromkeys(range(1, 7), 1)), (7, {"up to 4": 4, "above 4": 3})])
+def test_a_property_of_many_values_is_halved_at_its_median(people: int, groups: dict) -> None:
+    table = simulate_ratings({"a": 0.5, "b": 0.0}, listeners=people, items=3, seed=0)
+    listeners = pd.DataFrame({"listener": table["listener"].unique(), "years": range(1, people + 1)})
+    plan = Plan("rating", (Question("q", "likert"),), properties=("years",))
+    found = analyse(plan, {"q": table, "listeners": listeners}, resamples=20).questions["q"].everyone
+    assert found.properties["years"].listeners == groups
+
+
+def test_listeners_agree_about_pairs_whichever_side_they_heard_them_on() -> None:
+    """All prefer a of the item x and b of y; every other listener hears them the other way round."""
+    rows = []
+    for who in range(8):
+        for item, better in (("x", "a"), ("y", "b")):
+            left, right = ("a", "b") if who % 2 else ("b", "a")
+            rows.append((who, item, left, right, "left" if left == better else "right"))
+    table = pd.DataFrame(rows, columns=["listener", "item", "left", "right", "outcome"])
+    found = analyse(Plan("paired", (Question("q", "choice"),)), {"q": table}, resamples=20).questions["q"].everyone
+    assert found.reliability[0].value == 1
+
+
 def test_simulated_listeners_never_meet_people() -> None:
     plan, tables = study("paired", "choice")
     people = tables["q"].assign(simulated=False, listener="person " + tables["q"]["listener"])

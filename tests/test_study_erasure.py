@@ -17,11 +17,13 @@ from evalkit.errors import UserError
 from studies import session
 from studies.app.words import words_of
 from studies.cli import study as command
+from studies.enrolment import remove_simulated
 from studies.erasure import erase, erase_by_id, erase_expired
 from studies.export import make_tables
 from studies.lookup import completions, completions_by_id
 from studies.opening import set_state
 from studies.progress import progress
+from studies.simulate import default_truth, simulate
 from studies.store import EventRow, ExternalIdRow, FreeTextRow, PageRow, ParticipantRow, ResponseRow, Table, TrialRow
 
 PROLIFIC = {"kind": "prolific", "completion_code": "C1ABCDEF"}
@@ -45,11 +47,12 @@ def stored(one: Any) -> str:
 
 @pytest.mark.parametrize("how", ["withdraw", "pseudonym", "completion code", "completion code as written by hand"])
 def test_a_person_can_be_removed_without_a_trace(open_one, refused, how: str) -> None:
-    one = open_one(target={"participants": 1}, background=[{"name": "why", "text": "?", "kind": "text"}])
+    background = [{"name": "why", "text": "?", "kind": "text"}, {"name": "age", "text": "?", "kind": "number"}]
+    one = open_one(target={"participants": 1}, background=background)
     token = session.enrol(one.opened)
     session.give_consent(one.opened, token, True)
-    session.answer_background(one.opened, token, {"why": "a secret reason"})
-    session.set_sound(one.opened, token, {"volume_set": True})
+    session.answer_background(one.opened, token, {"why": "a secret reason", "age": 61.5})
+    session.set_sound(one.opened, token, {"volume_set": True, "listening_with": "secret headphones"})
     code = one.complete(token).code
     if how == "withdraw":
         session.withdraw(one.opened, token)
@@ -59,8 +62,12 @@ def test_a_person_can_be_removed_without_a_trace(open_one, refused, how: str) ->
         erase(one.opened, code if how == "completion code" else f" {code.lower()} ")
     for table in (ResponseRow, EventRow, PageRow, TrialRow, FreeTextRow, ExternalIdRow):
         assert one.count(table) == 0
-    assert "secret" not in stored(one)
-    assert code not in stored(one)
+    assert not [word for word in ("secret", "61.5", code) if word in stored(one)]
+    with one.opened.store.reading() as records:
+        row = dict(records.execute(sa.select(ParticipantRow.__table__)).mappings().one())
+    about = ("page_id", "consent_at", "consent_sha256", "background", "sound", "finished_at", "completion_code")
+    assert {row[column] for column in about} == {None}
+    assert {row["seen_at"], row["lease_until"]} == {row["created_at"]}
     assert progress(one.opened).participants == {"withdrawn" if how == "withdraw" else "erased": 1}
     with refused("unknown_token"):
         session.participant(one.opened, token)
@@ -172,6 +179,32 @@ def test_ids_and_texts_go_after_the_retention_date(open_one) -> None:
     session.set_state(one.opened, "closed")
     erase_expired(one.opened, RETENTION, RETENTION + dt.timedelta(days=1))
     assert (one.count(ExternalIdRow), one.count(FreeTextRow)) == (0, 0)
+
+
+def test_studies_in_one_database_know_nothing_of_each_other(open_one, refused) -> None:
+    one, other = (open_one(name=name, recruitment={"kind": "invitation"}) for name in ("one", "other"))
+    (invitation,) = session.invite(other.opened, 1)
+    token = other.begin(invitation=invitation)
+    code, name = other.complete(token).code, session.participant(other.opened, token).code
+    with refused("unknown_token"):
+        session.participant(one.opened, token)
+    with refused("invitation"):
+        session.enrol(one.opened, invitation=invitation)
+    assert completions(one.opened, [code]) == {code: "unknown"}
+    assert completions_by_id(one.opened, "invitation", [invitation]) == {invitation: "unknown"}
+    for whom in (code, name):
+        with pytest.raises(UserError, match="no participant"):
+            erase(one.opened, whom)
+    assert [len(table) for table in make_tables(one.opened).values()] == [0, 0, 0]
+    assert (progress(one.opened).participants, progress(one.opened).places_taken) == ({}, 0)
+    before = stored(other)
+    simulate(one.opened, default_truth(one.opened.study), listeners=1)
+    assert remove_simulated(one.opened) == 1
+    session.set_state(one.opened, "closed")
+    assert erase_expired(one.opened, RETENTION, RETENTION + dt.timedelta(days=1)) == 0
+    assert stored(other) == before
+    assert completions(other.opened, [code]) == {code: "finished"}
+    assert completions_by_id(other.opened, "invitation", [invitation]) == {invitation: "finished"}
 
 
 @pytest.mark.parametrize("state", ["open", "paused"])
