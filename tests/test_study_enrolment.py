@@ -41,6 +41,18 @@ def test_who_does_not_consent_leaves_the_place_to_the_next(open_one, refused):
         session.enrol(one.opened)
 
 
+def test_places_are_handed_out_in_the_order_of_the_plan(open_one):
+    """A plan is balanced in each of its beginnings: who ends early must have left no hole but the one given on."""
+    one = open_one(target={"participants": 12})
+    tokens = [session.enrol(one.opened) for _ in range(5)]
+    session.withdraw(one.opened, tokens[1])
+    session.give_consent(one.opened, tokens[3], False)
+    tokens += [session.enrol(one.opened) for _ in range(3)]
+    with one.opened.store.reading() as records:
+        numbers = records.scalars(sa.select(ParticipantRow.slot_number).order_by(ParticipantRow.id)).all()
+    assert numbers == [0, 1, 2, 3, 4, 1, 3, 5]
+
+
 def test_a_place_goes_on_when_the_lease_has_run_out(open_one, refused):
     one = open_one(target={"participants": 1}, lease_minutes=10)
     lost = one.begin()
