@@ -105,8 +105,9 @@ def test_invitations_are_good_for_one_person_each(open_one, refused):
 
 def test_prolific_participants_come_once_and_get_the_code_at_the_end(open_one, refused):
     one = open_one(recruitment={"kind": "prolific", "completion_code": "C1ABCDEF"})
-    with refused("invitation"):
-        session.enrol(one.opened)
+    for none in (None, "", " \0", "5" * 201):
+        with refused("invitation"):
+            session.enrol(one.opened, prolific_id=none)
     token = one.begin(prolific_id="5f0c")
     assert session.enrol(one.opened, prolific_id="5f0c") == token
     completion = one.complete(token)
