@@ -53,6 +53,13 @@ def test_places_are_handed_out_in_the_order_of_the_plan(open_one):
     assert numbers == [0, 1, 2, 3, 4, 1, 3, 5]
 
 
+@pytest.mark.parametrize(("setting", "seen"), [("shown", {True}), ("hidden", {False}), ("random", {True, False})])
+def test_piano_rolls_are_shown_to_all_to_none_or_to_some(open_one, setting, seen):
+    one = open_one(target={"participants": 30}, piano_roll=setting)
+    found = [session.participant(one.opened, session.enrol(one.opened)).piano_roll for _ in range(30)]
+    assert set(found) == seen  # that 30 tosses agree: once in 500 million
+
+
 def test_a_place_goes_on_when_the_lease_has_run_out(open_one, refused):
     one = open_one(target={"participants": 1}, lease_minutes=10)
     lost = one.begin()

@@ -6,6 +6,7 @@ import json
 import shutil
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ from studies import session
 from studies.analysis.summary import analyse
 from studies.analyze import collect, sentences
 from studies.collected import from_export, from_store
-from studies.export import export, make_tables
+from studies.export import catch_passed, export, make_tables
 from studies.participants import STATES
 from studies.simulate import default_truth, simulate
 
@@ -239,3 +240,28 @@ def test_no_spreadsheet_runs_what_somebody_wrote(taken, tmp_path: Path, words: s
     assert pd.read_csv(tmp_path / "texts.csv")["words"].tolist() == [in_csv]
     assert pd.read_parquet(tmp_path / "texts.parquet")["words"].tolist() == [words]
     assert "apostrophe" in json.loads((tmp_path / "codebook.json").read_text())["texts"]["words"]
+
+
+@pytest.mark.parametrize(
+    ("design", "kind", "points", "trial", "right", "wrong"),
+    [
+        ("paired", "likert", 5, ("plain", "plain"), [3], [1, 2, 4, 5]),
+        ("paired", "likert", 6, ("plain", "plain"), [3, 4], [1, 2, 5, 6]),
+        ("paired", "likert", 5, ("degraded", "plain"), [4, 5], [1, 2, 3]),
+        ("paired", "likert", 5, ("plain", "degraded"), [1, 2], [3, 4, 5]),
+        ("paired", "choice", None, ("degraded", "plain"), ["right"], ["left", "tie"]),
+        ("paired", "choice", None, ("plain", "degraded"), ["left"], ["right", "tie"]),
+        ("rating", "likert", 6, ("degraded",), [1, 2, 3], [4, 5, 6]),
+        ("rating", "likert", 5, ("degraded",), [1, 2], [3, 4, 5]),
+        ("ranking", "rank", None, ("plain", "degraded", "plain"), [[1, 3, 2]], [[3, 1, 2], [1, 2, 3]]),
+        ("ranking", "each", None, ("plain", "degraded", "plain"), [[True, False, True]], [[False, True, False]]),
+    ],
+)
+def test_who_passes_a_catch_trial_by_hand(make_study, design, kind, points, trial, right, wrong) -> None:
+    question = {"name": "q", "kind": kind, "text": "?"} | ({"points": points} if points else {})
+    study, _ = make_study(design, questions=[question])
+    opened = SimpleNamespace(study=study, stimuli=dict(enumerate(SimpleNamespace(variant=v) for v in trial)))
+    which = "degraded" if "degraded" in trial else "identical"
+    for answers, passed in ((right, True), (wrong, False)):
+        assert [catch_passed(opened, which, range(len(trial)), "q", a) for a in answers] == [passed] * len(answers)
+    assert catch_passed(opened, "main", range(len(trial)), "q", right[0]) is None
