@@ -265,3 +265,10 @@ def test_who_passes_a_catch_trial_by_hand(make_study, design, kind, points, tria
     for answers, passed in ((right, True), (wrong, False)):
         assert [catch_passed(opened, which, range(len(trial)), "q", a) for a in answers] == [passed] * len(answers)
     assert catch_passed(opened, "main", range(len(trial)), "q", right[0]) is None
+
+
+def test_alike_cannot_be_said_where_ties_cannot_be_chosen(make_study) -> None:
+    for ties, passed in ((True, [True, False]), (False, [None, None])):
+        study, _ = make_study(questions=[{"name": "q", "kind": "choice", "ties": ties, "text": "?"}])
+        opened = SimpleNamespace(study=study, stimuli={})
+        assert [catch_passed(opened, "identical", (0, 0), "q", answer) for answer in ("tie", "left")] == passed
