@@ -272,3 +272,16 @@ def test_alike_cannot_be_said_where_ties_cannot_be_chosen(make_study) -> None:
         study, _ = make_study(questions=[{"name": "q", "kind": "choice", "ties": ties, "text": "?"}])
         opened = SimpleNamespace(study=study, stimuli={})
         assert [catch_passed(opened, "identical", (0, 0), "q", answer) for answer in ("tie", "left")] == passed
+
+
+def test_a_trial_says_how_much_was_heard_of_the_one_heard_least_and_what_the_player_did(open_one) -> None:
+    one = open_one(gate=0)
+    token = one.begin()
+    page = session.next_trial(one.opened, token)
+    one.wait(60)
+    heard = [{"kind": "heard", "clip": 0, "start": 0, "end": 1}, {"kind": "heard", "clip": 1, "start": 0, "end": 0.5}]
+    events = [*heard, {"kind": "play"}, {"kind": "play"}, {"kind": "focus_lost"}, {"kind": "pause"}]
+    session.record_events(one.opened, token, page.page_id, [e | {"seq": i} for i, e in enumerate(events)])
+    one.answer(token, page)
+    row = make_tables(one.opened)["trials"].iloc[0]
+    assert (row["heard"], row["plays"], row["focus_lost"], row["seconds"]) == (0.5, 2, 1, 60)
