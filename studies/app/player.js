@@ -38,7 +38,7 @@ class Player {
     this.sound.finished = () => this.#stopped("ended");
     this.heard = data.heard ?? []; // as the server counts it
     this.slots = data.clips.map(() => new Set()); // as we saw it, to show it meanwhile
-    this.from = null; // where what sounds now began, in seconds
+    this.from = null; // where what sounds now began, in seconds as `travelled` counts them
     this.gone = new AbortController();
     if (data.events) {
       if (!logs.has(data.page)) logs.set(data.page, new Log(data));
@@ -144,8 +144,8 @@ class Player {
     if (audio.state !== "running") return this.#say(this.words.unlock, true);
     this.#say("");
     this.sound.start();
-    this.from = this.sound.position;
-    this.log?.add("play", { clip: this.#number(), at: round(this.from) });
+    this.from = this.sound.travelled;
+    this.log?.add("play", { clip: this.#number(), at: round(this.sound.position) });
     this.#draw();
     return undefined;
   }
@@ -169,7 +169,7 @@ class Player {
     this.log?.add("seek", { at: round(this.sound.offset) });
     if (playing) {
       this.sound.start();
-      this.from = this.sound.position;
+      this.from = this.sound.travelled;
     }
     this.#draw();
   }
@@ -180,14 +180,14 @@ class Player {
     this.sound.choose(clip);
     this.log?.add("switch", { clip: this.#number(), at: round(this.sound.position) });
     this.log?.send();
-    if (this.sound.playing) this.from = this.sound.position;
+    if (this.sound.playing) this.from = this.sound.travelled;
     this.#draw();
   }
 
   loop() {
     this.#mark();
     this.sound.again(!this.sound.loop);
-    if (this.sound.playing) this.from = this.sound.position;
+    if (this.sound.playing) this.from = this.sound.travelled;
     this.log?.add("loop", { on: this.sound.loop });
     this.#draw();
   }
@@ -201,11 +201,10 @@ class Player {
   /** Put down what has sounded since the last time. */
   #mark() {
     if (!this.sound.playing || this.from === null) return;
-    const to = this.sound.position;
-    if (to < this.from) {
-      this.#sounded(this.from, this.sound.duration); // it began again meanwhile
-      this.#sounded(0, to);
-    } else this.#sounded(this.from, to);
+    const { travelled: to, duration } = this.sound;
+    for (let began = this.from - (this.from % duration); began < to; began += duration) { // a short loop more than once
+      this.#sounded(Math.max(0, this.from - began), Math.min(duration, to - began));
+    }
     this.from = to;
   }
 
@@ -399,7 +398,7 @@ class Player {
     const target = event.composedPath()[0];
     const own = this.root.contains(target);
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || !this.sound.duration) return;
-    if (!own && target.closest?.("input, textarea, select, button, a, [contenteditable], [role=radio], [role=slider]")) return;
+    if (!own && target.closest?.("input, textarea, select, button, a, summary, [contenteditable], [role=radio], [role=slider]")) return;
     const clip = this.data.clips.findIndex((each) => each.key.toLowerCase() === event.key.toLowerCase());
     if (clip >= 0) this.choose(clip);
     else if (event.key === " " && !target.closest?.("button")) this.toggle();

@@ -2,7 +2,12 @@
 
 const FADE = 0.005; // seconds; a jump between two waveforms would click
 let shared = null; // one AudioContext for the whole visit: a press of play unlocks it once
-const context = () => (shared ??= new (window.AudioContext || window.webkitAudioContext)({ latencyHint: "interactive" }));
+const context = () => (shared ??= audible());
+
+function audible() {
+  if (navigator.audioSession) navigator.audioSession.type = "playback"; // or an iPhone that is set to silent plays nothing
+  return new (window.AudioContext || window.webkitAudioContext)({ latencyHint: "interactive" });
+}
 
 // ---- the log ---------------------------------------------------------------------------------------------------------
 
@@ -56,10 +61,15 @@ class Sound {
     return Math.min(...this.buffers.map((buffer) => buffer?.duration ?? 0));
   }
 
-  get position() {
+  /** Seconds from the beginning of the excerpt; in a loop they go on counting when it begins again. */
+  get travelled() {
     if (!this.playing) return this.offset;
-    const position = this.offset + Math.max(0, context().currentTime - this.started);
-    return this.loop ? position % this.duration : Math.min(position, this.duration);
+    const travelled = this.offset + Math.max(0, context().currentTime - this.started);
+    return this.loop ? travelled : Math.min(travelled, this.duration);
+  }
+
+  get position() {
+    return this.playing && this.loop ? this.travelled % this.duration : this.travelled;
   }
 
   start(from = this.offset) {

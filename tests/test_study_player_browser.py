@@ -1,0 +1,70 @@
+"""What the player and the pages do in corners: short loops, silent phones, lost connections, numbers out of range."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from taking_part import PHONE, Site, begin, choose, heading, press, reach_trials, settled, wait_for
+
+from studies.store import EventRow, ParticipantRow
+
+pytestmark = pytest.mark.browser
+AGE = "{name: age, text: {en: Your age, de: Ihr Alter}, kind: number, minimum: 18, maximum: 99}"
+SEVEN = "[{name: human, kind: likert, points: 7, text: Who composed it}]"
+ELEVEN = "[{name: human, kind: likert, points: 11, text: Who composed it}]"
+
+
+@pytest.fixture(scope="module")
+def site(browser, write_study, serve_studies, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    folder = write_study(
+        tmp_path_factory.mktemp("corners") / "study", "rating", seconds=1.0, questions=SEVEN,
+        background=f"[musical_background, {AGE}]",
+    )  # fmt: skip
+    return Site(folder, serve_studies(folder)[0])
+
+
+@pytest.fixture(scope="module")
+def eleven(browser, write_study, serve_studies, tmp_path_factory: pytest.TempPathFactory) -> str:
+    changes = {"questions": ELEVEN, "trials": "{per_participant: 1, practice: 0}"}
+    (url,) = serve_studies(write_study(tmp_path_factory.mktemp("eleven") / "study", "rating", **changes))
+    return url
+
+
+def to_trials(page: Any) -> None:
+    begin(page)
+    page.get_by_label("Your age").fill("30")
+    reach_trials(page)
+    page.locator(".player[aria-busy=false]").wait_for()
+    settled(page)
+
+
+def test_every_round_of_a_loop_is_reported(site, visit) -> None:
+    page = visit(site.url)
+    to_trials(page)
+    page.locator("button.loop").click()
+    page.locator("button.play").click()
+    page.wait_for_timeout(3500)
+    page.locator("button.play").click()
+    wait_for(lambda: site.rows(EventRow)[-1].kind == "pause", page)
+    heard = [row.data for row in site.rows(EventRow) if row.kind == "heard"]
+    assert all(0 <= part["start"] < part["end"] <= 1 for part in heard)
+    assert sum(part["end"] - part["start"] for part in heard) > 3
+
+
+def test_space_opens_what_has_the_focus_and_plays_nothing(site, visit) -> None:
+    page = visit(site.url)
+    to_trials(page)
+    page.locator("summary").focus()
+    page.keyboard.press("Space")
+    page.get_by_text("Yes, remove all my answers.").wait_for()
+    assert page.locator(".play .label").inner_text() == "Play"
+
+
+def test_a_phone_that_is_set_to_silent_is_asked_to_play(site, visit) -> None:
+    page = visit("about:blank")
+    page.add_init_script("Object.defineProperty(navigator, 'audioSession', { value: { type: 'auto' } })")
+    page.goto(site.url)
+    to_trials(page)
+    assert page.evaluate("navigator.audioSession.type") == "playback"
