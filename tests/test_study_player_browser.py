@@ -68,3 +68,22 @@ def test_a_phone_that_is_set_to_silent_is_asked_to_play(site, visit) -> None:
     page.goto(site.url)
     to_trials(page)
     assert page.evaluate("navigator.audioSession.type") == "playback"
+
+
+def test_on_a_phone_a_scale_of_numbers_is_not_broken_into_rows(site, eleven: str, visit) -> None:
+    page = visit(site.url, PHONE | {"width": 360})
+    to_trials(page)
+    boxes = [grade.bounding_box() for grade in page.locator(".st-key-answers [data-testid=stRadioOption]").all()]
+    assert len(boxes) == 7
+    assert len({box["y"] for box in boxes}) == 1
+    assert all(box["width"] >= 44 for box in boxes)
+    assert boxes[-1]["x"] + boxes[-1]["width"] <= 360
+
+    page = visit(eleven, PHONE | {"width": 360})
+    begin(page)
+    reach_trials(page)
+    settled(page)
+    boxes = [grade.bounding_box() for grade in page.locator(".st-key-answers [data-testid=stRadioOption]").all()]
+    assert len(boxes) == 11
+    assert len({(box["x"], box["width"]) for box in boxes}) == 1
+    assert all(below["y"] > box["y"] for box, below in pairwise(boxes))

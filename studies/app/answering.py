@@ -13,6 +13,8 @@ from studies.design import Question
 from studies.opening import OpenStudy
 from studies.session import TrialPage
 
+MOST_IN_A_ROW = 7  # numbers that are wide enough for a thumb, on a phone of 360 px
+
 
 def ask(opened: OpenStudy, page: TrialPage, language: str, *, is_open: bool) -> None:
     """Show the questions of a page; until enough has been heard they can be read but not answered."""
@@ -66,7 +68,7 @@ def _one_of(opened: OpenStudy, question: Question, key: str, text: str, language
         options = {choice: words[f"prefer_{choice}"] for choice in question.choices()}
     else:
         options = _grades(opened, question, language)
-    with st.container(key=f"graded-{key}" if _in_words(opened, question) else None):
+    with st.container(key=f"{_layout(opened, question)}-{key}"):
         st.radio(text, list(options), index=None, key=key, format_func=options.__getitem__, horizontal=True,
                  disabled=not is_open)  # fmt: skip
     if question.kind == "likert" and not _in_words(opened, question):
@@ -74,6 +76,14 @@ def _one_of(opened: OpenStudy, question: Question, key: str, text: str, language
         if low or high:
             ends = {"low": 1, "high": study.points(question), "low_label": low, "high_label": high}
             st.caption(words["scale_ends"].format(**ends))
+
+
+def _layout(opened: OpenStudy, question: Question) -> str:
+    """How ``page.css`` lays out the answers on a phone: a scale is in one row or in one column, never broken."""
+    if question.kind == "choice":
+        return "choice"
+    in_a_row = not _in_words(opened, question) and opened.study.points(question) <= MOST_IN_A_ROW
+    return "numbered" if in_a_row else "graded"
 
 
 def _in_words(opened: OpenStudy, question: Question) -> bool:
