@@ -68,8 +68,9 @@ def _checked_fact(question: BackgroundQuestion, answer: Any) -> float:
     else:
         low = -math.inf if question.minimum is None else question.minimum
         high = math.inf if question.maximum is None else question.maximum
-        finite = (_is_int(answer) or isinstance(answer, float)) and abs(answer) <= sys.float_info.max
-        good = finite and low <= answer <= high
+        good = (_is_int(answer) or isinstance(answer, float)) and abs(answer) <= sys.float_info.max
+        if good and not low <= answer <= high:
+            raise Refused("out_of_range", "A number is outside the range that its question allows.")
     if not good:
         raise Refused("bad_answer", "This is not one of the answers to the question.")
     return answer

@@ -87,3 +87,16 @@ def test_on_a_phone_a_scale_of_numbers_is_not_broken_into_rows(site, eleven: str
     assert len(boxes) == 11
     assert len({(box["x"], box["width"]) for box in boxes}) == 1
     assert all(below["y"] > box["y"] for box, below in pairwise(boxes))
+
+
+def test_a_number_out_of_range_is_told(site, visit) -> None:
+    page = visit(site.url)
+    begin(page)
+    choose(page, "medium")
+    page.get_by_label("Your age (18 to 99)").fill("12")
+    press(page, "Continue")
+    page.get_by_text("A number is outside the range that stands beside its question.").wait_for()
+    page.get_by_label("Your age (18 to 99)").fill("45")
+    press(page, "Continue")
+    heading(page, "Your sound")
+    assert site.rows(ParticipantRow)[-1].background["age"] == 45

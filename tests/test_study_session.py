@@ -449,7 +449,7 @@ def test_steps_cannot_be_jumped_or_taken_back(one, refused):
 @pytest.mark.parametrize(
     "answers",
     [{}, {"level": 3}, {"level": -1}, {"level": 1.0}, {"level": "1"}, {"level": 0, "age": "x"},
-     {"level": 0, "age": 121}, {"level": 0, "age": float("nan")}, {"level": 0, "age": -(10**400)},
+     {"level": 0, "age": float("nan")}, {"level": 0, "age": -(10**400)},
      {"level": 0, "words": 7}, {"level": 0, "other": 1}, None],
 )  # fmt: skip
 def test_forged_background_answers_are_refused(open_one, answers, refused):
@@ -463,6 +463,8 @@ def test_forged_background_answers_are_refused(open_one, answers, refused):
     session.give_consent(one.opened, token, True)
     with refused("bad_answer"):
         session.answer_background(one.opened, token, answers)
+    with refused("out_of_range"):
+        session.answer_background(one.opened, token, {"level": 0, "age": 121})
     assert session.answer_background(one.opened, token, {"level": 0}) == "sound"
 
 

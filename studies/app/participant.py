@@ -218,7 +218,9 @@ def _background(opened: OpenStudy, token: str, me: Participant) -> None:
 def _background_widget(opened: OpenStudy, question: BackgroundQuestion, language: str) -> None:
     study, words = opened.study, words_of(language)
     key = f"background-{question.name}"
-    label = study.localised(question.text, language) + (f" ({words['optional']})" if question.optional else "")
+    remarks = [_range(question, words)] * (question.kind == "number") + [words["optional"]] * question.optional
+    remark = ", ".join(filter(None, remarks))
+    label = study.localised(question.text, language) + (f" ({remark})" if remark else "")
     if question.kind == "choice":
         labels = [study.localised(choice, language) for choice in question.choices]
         chosen: dict[str, Any] = {"index": None, "key": key, "format_func": labels.__getitem__}
@@ -227,10 +229,23 @@ def _background_widget(opened: OpenStudy, question: BackgroundQuestion, language
         else:
             st.radio(label, range(len(labels)), horizontal=True, **chosen)
     elif question.kind == "number":
-        low, high = question.minimum, question.maximum
-        st.number_input(label, low, high, value=None, step=1.0, format="%g", key=key)
+        # with a range, Streamlit would send nothing while it is not met, and say nothing either
+        st.number_input(label, value=None, step=1.0, format="%g", key=key)
     else:
         st.text_area(label, key=key, max_chars=2000, height=100)
+
+
+def _range(question: BackgroundQuestion, words: dict[str, Any]) -> str:
+    """Which numbers a question allows, in words; nothing where it allows all."""
+    low, high = question.minimum, question.maximum
+    if low is None and high is None:
+        return ""
+    text: str = words["number_to" if low is None else "number_from" if high is None else "number_between"]
+    return text.format(low=_plain(low), high=_plain(high))
+
+
+def _plain(number: float | None) -> str:
+    return "" if number is None else f"{number:g}"
 
 
 def _save_background(opened: OpenStudy, token: str) -> None:
