@@ -100,3 +100,23 @@ def test_a_number_out_of_range_is_told(site, visit) -> None:
     press(page, "Continue")
     heading(page, "Your sound")
     assert site.rows(ParticipantRow)[-1].background["age"] == 45
+
+
+def test_a_lost_connection_is_explained_in_the_participants_language(site, visit) -> None:
+    page = visit("about:blank", locale="de-DE", tolerate="WebSocket|ERR_|Streamlit server|server endpoint")
+    page.add_init_script("""
+      const sockets = [], Real = WebSocket;
+      window.WebSocket = class extends Real { constructor(...given) { super(...given); sockets.push(this); } };
+      window.cut = () => sockets.forEach((socket) => socket.close());
+    """)
+    page.goto(site.url)
+    page.get_by_role("heading", name="Welche Takte passen besser?").wait_for()
+    settled(page)
+    page.route("**/_stcore/**", lambda route: route.abort())
+    page.evaluate("cut()")
+    dialog = page.get_by_role("dialog", name="Verbindung unterbrochen")
+    dialog.get_by_text("Was als gespeichert angezeigt wurde, ist sicher.").wait_for()
+    assert "Streamlit" not in page.locator("body").inner_text()
+    page.unroute("**/_stcore/**")
+    dialog.wait_for(state="detached")
+    settled(page)

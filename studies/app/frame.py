@@ -6,6 +6,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from studies.app.words import words_of
+
 _HERE = Path(__file__).parent
 _STYLE = (_HERE / "page.css").read_text(encoding="utf-8")
 _page = st.components.v2.component("page", js=(_HERE / "page.js").read_text(encoding="utf-8"))
@@ -17,7 +19,9 @@ def show_style() -> None:
 
 def begin_page(page: str, language: str, token: str | None = None) -> None:
     """Say which page this is: another one begins at its top, and the address names the participant and nothing else."""
-    data = {"page": page, "language": language, "address": f"?p={token}" if token else None}
+    words = words_of(language)
+    offline = [words["offline_title"], words["offline"]]
+    data = {"page": page, "language": language, "address": f"?p={token}" if token else None, "offline": offline}
     _page(key="page", data=data, height=1)
     _come_back()
 
