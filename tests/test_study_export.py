@@ -285,3 +285,16 @@ def test_a_trial_says_how_much_was_heard_of_the_one_heard_least_and_what_the_pla
     one.answer(token, page)
     row = make_tables(one.opened)["trials"].iloc[0]
     assert (row["heard"], row["plays"], row["focus_lost"], row["seconds"]) == (0.5, 2, 1, 60)
+
+
+def test_texts_of_simulated_listeners_are_not_among_people_s(open_one) -> None:
+    one = open_one(background=[{"name": "why", "text": "?", "kind": "text"}])
+    token = session.enrol(one.opened)
+    session.give_consent(one.opened, token, True)
+    session.answer_background(one.opened, token, {"why": "mine"})
+    headphones = {"check": "huggins", "correct": 5, "trials": 6}
+    session.set_sound(one.opened, token, {"volume_set": True, "headphones": headphones})
+    simulate(one.opened, default_truth(one.opened.study), listeners=1)
+    people, simulated = (make_tables(one.opened, simulated=kind, texts=True) for kind in (False, True))
+    assert (people["texts"]["words"].tolist(), simulated["texts"]["words"].tolist()) == (["mine"], ["simulated"])
+    assert people["participants"]["headphones_correct"].tolist() == [5 / 6]
