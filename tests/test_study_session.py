@@ -236,8 +236,8 @@ def test_an_event_sent_twice_is_stored_once(one):
     assert one.count(EventRow) == 2
 
 
-def test_a_page_takes_so_many_events_and_no_more(one, refused, monkeypatch):
-    monkeypatch.setattr("studies.pages.MOST_PER_PAGE", 5)
+def test_a_trial_takes_so_many_events_at_first_and_no_more(one, refused, monkeypatch):
+    monkeypatch.setattr("studies.pages.MOST_AT_FIRST", 5)
     token = one.begin()
     page = session.next_trial(one.opened, token)
     for first in (0, 2, 2):  # the same ones again are none more
