@@ -60,7 +60,8 @@ from studies.questionnaires import BUILT_IN, BackgroundQuestion, Localised, Text
 
 __all__ = [
     "CHANGEABLE", "ENDINGS", "FILE", "PAGES", "PARTICIPANT_COLUMNS", "Excerpt", "Organiser", "Page", "Question",
-    "Recruitment", "Study", "Target", "Trials", "is_source", "load_study", "own_texts", "parse_study", "study_items",
+    "Recruitment", "Study", "Target", "Trials", "is_source", "load_study", "music_files", "own_texts",
+    "parse_study", "study_items",
 ]  # fmt: skip
 
 FILE = "study.yaml"
@@ -319,7 +320,10 @@ def study_items(study: Study) -> dict[str, dict[str, Path]]:
     Raises ``UserError`` for a missing folder, a listed item that a folder lacks, and too few items.
     """
     folders = dict(study.systems) | ({"": study.input} if study.input is not None else {})
-    files = {system: _files(study, system, folder) for system, folder in folders.items()}
+    files = {
+        system: music_files(study.folder / folder, f"{FILE}: systems.{system}" if system else f"{FILE}: input")
+        for system, folder in folders.items()
+    }
     common = sorted(set.intersection(*(set(found) for found in files.values())))
     practice = study.trials.practice_items
     listed = (*study.items, *practice) if isinstance(study.items, tuple) else practice
@@ -351,19 +355,18 @@ def is_source(path: Path) -> bool:
     return path.suffix.lower() in ENDINGS and not path.name.startswith(".") and not path.is_dir()
 
 
-def _files(study: Study, system: str, folder: Path) -> dict[str, Path]:
-    where = f"systems.{system}" if system else "input"
-    path = study.folder / folder
-    if not path.is_dir():
-        raise UserError(f"{FILE}: {where}: {path}: no such folder")
+def music_files(folder: Path, where: str) -> dict[str, Path]:
+    """Item -> file of a folder; UserError, which begins with ``where``, if there are none or two of one item."""
+    if not folder.is_dir():
+        raise UserError(f"{where}: {folder}: no such folder")
     found: dict[str, Path] = {}
-    for file in sorted(path.iterdir()):
+    for file in sorted(folder.iterdir()):
         if is_source(file):
             if file.stem in found:
-                raise UserError(f"{FILE}: {where}: {found[file.stem].name} and {file.name} would be the same item")
+                raise UserError(f"{where}: {found[file.stem].name} and {file.name} would be the same item")
             found[file.stem] = file
     if not found:
-        raise UserError(f"{FILE}: {where}: {path} holds no {', '.join(ENDINGS)} files")
+        raise UserError(f"{where}: {folder} holds no {', '.join(ENDINGS)} files")
     return found
 
 

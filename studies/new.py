@@ -1,4 +1,4 @@
-"""New studies: a commented ``study.yaml`` to fill in, a ready example, or one of the samples of a run."""
+"""New studies: a commented ``study.yaml`` to fill in, a ready example, or one of folders of music or of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evalkit.errors import UserError
 from evalkit.music.midi import write_midi
 from evalkit.music.notes import Piece
 from evalkit.results import PROMPT, REFERENCE, write_atomically
-from studies.design import FILE
+from studies.design import FILE, music_files
 
 MUSIC = "midi"  # the folder in a study's folder
 INPUTS = "input"
@@ -25,12 +25,12 @@ SHORT = 2  # bars of an excerpt with which a study of pairs takes five minutes, 
 Making = Callable[[str], None]  # told what is being made
 
 
-def new_study(folder: Path) -> None:
+def new_study(folder: Path, design: str) -> None:
     """A commented study file for two systems, and folders to put their music in."""
     _refuse_old(folder)
-    for system in ("system-a", "system-b"):
-        (folder / MUSIC / system).mkdir(parents=True, exist_ok=True)
-    _write(folder, "paired", ["system-a", "system-b"], trials=10, bars=16, tempo=120, participants=40)
+    for name in ("system-a", "system-b", *([INPUTS] if design == "ranking" else [])):
+        (folder / MUSIC / name).mkdir(parents=True, exist_ok=True)
+    _write(folder, design, ["system-a", "system-b"], trials=MOST_TRIALS, bars=16, tempo=120, participants=40)
 
 
 def new_example(folder: Path, example: str, making: Making = lambda what: None) -> None:
@@ -61,31 +61,58 @@ def _write_pieces(folder: Path, names: Sequence[str], pieces: Sequence[Piece]) -
         write_midi(piece.renamed(name), folder / f"{name}.mid")
 
 
-def new_from_run(folder: Path, run: Path) -> int:
+def new_from_run(folder: Path, run: Path, design: str | None = None) -> int:
     """A study of the samples of a finished run; how many items it has.
 
     Generators that answered the same prompts are ranked, with the prompt as input; else they are compared in pairs.
     """
-    _refuse_old(folder)
     samples = _samples(run)
     inputs = samples.pop(PROMPT, {})
-    compared = [*samples.values(), *([inputs] if inputs else [])]
-    common = {name for name in next(iter(compared), {}) if all(name in found for found in compared)}
-    if len(samples) < 2 or not common:
+    design = design or ("ranking" if inputs else "paired")
+    return _new_from_files(folder, str(run), design, samples, inputs)
+
+
+def new_from_folders(folder: Path, sources: Sequence[Path], inputs: Path | None, design: str | None = None) -> int:
+    """A study of folders of MIDI or recordings, one for each system, which is called as its folder is; how many items.
+
+    Files of one name are versions of one item. ``inputs``: the folder of what the versions were made of, for rankings.
+    """
+    names = _distinct([source.resolve().name for source in sources])
+    systems = {name: music_files(source, "--from") for name, source in zip(names, sources, strict=True)}
+    design = design or ("ranking" if inputs else "paired")
+    return _new_from_files(folder, "--from", design, systems, music_files(inputs, "--input") if inputs else {})
+
+
+def _new_from_files(
+    folder: Path, source: str, design: str, systems: Mapping[str, Mapping[str, Path]], inputs: Mapping[str, Path]
+) -> int:
+    """Copy what all systems have, and write the study file of a design; how many items there are."""
+    _refuse_old(folder)
+    if design == "ranking" and not inputs:
         raise UserError(
-            f"{run}: needs samples of the same names from two generators at least; there are samples of "
-            f"{', '.join(sorted(samples)) or 'none'}"
+            f"{source}: a ranking compares versions with what they were made of: name its folder by --input"
         )
-    names = dict(zip(sorted(common), _distinct(sorted(common)), strict=True))
-    systems = dict(zip(samples, _distinct(list(samples)), strict=True))
-    for generator, found in [*samples.items(), *([(PROMPT, inputs)] if inputs else [])]:
-        target = folder / MUSIC / (INPUTS if generator == PROMPT else systems[generator])
+    inputs = inputs if design == "ranking" else {}
+    compared = [*systems.values(), *([inputs] if inputs else [])]
+    common = {name for name in next(iter(compared), {}) if all(name in found for found in compared)}
+    if len(systems) < (1 if design == "rating" else 2) or not common:
+        raise UserError(
+            f"{source}: needs files of the same names, versions of one item, of two systems at least; there are "
+            f"{', '.join(f'{len(found)} of {name}' for name, found in sorted(systems.items())) or 'none'}"
+        )
+    items = dict(zip(sorted(common), _distinct(sorted(common)), strict=True))
+    names = dict(zip(systems, _distinct(list(systems)), strict=True))
+    for system, found in [*systems.items(), *([(None, inputs)] if inputs else [])]:
+        target = folder / MUSIC / (INPUTS if system is None else names[system])
         for name in common:
-            write_atomically(target / f"{names[name]}.mid", found[name].read_bytes())
+            write_atomically(target / f"{items[name]}{found[name].suffix}", found[name].read_bytes())
     trials = min(MOST_TRIALS, len(common))
-    template = "ranking" if inputs else "paired"
-    _write(folder, template, list(systems.values()), trials=trials, bars="null", tempo="null", participants=40)
+    _write(folder, design, list(names.values()), trials=trials, bars="null", tempo="null", participants=40)
     return len(common)
+
+
+def is_run(folder: Path) -> bool:
+    return (folder / "results.json").is_file()
 
 
 def _samples(run: Path) -> dict[str, dict[str, Path]]:

@@ -21,37 +21,63 @@ FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path)
 @click.command(short_help="Write a study to fill in, or a ready example.")
 @FOLDER
 @click.option("--example", type=click.Choice(["chorales", "inpainting", "melodies"]), help="A ready study, with music.")
-@click.option("--from", "run", type=click.Path(path_type=Path), metavar="RUN", help="Of the samples of a finished run.")
-def new(folder: Path, example: str | None, run: Path | None) -> None:
-    """Write a commented study.yaml to DIR, with the music if an example or a run is named.
+@click.option(
+    "--from", "sources", multiple=True, type=click.Path(path_type=Path), metavar="FOLDER",
+    help="A system's folder of MIDI or recordings, once for each; or a finished run.",
+)  # fmt: skip
+@click.option(
+    "--input", "inputs", type=click.Path(path_type=Path), metavar="FOLDER",
+    help="What the versions were made of, for a ranking.",
+)  # fmt: skip
+@click.option(
+    "--design", type=click.Choice(["paired", "ranking", "rating"]),
+    help="Two at a time, all at a time, or one.  [default: paired; with inputs: ranking]",
+)  # fmt: skip
+def new(folder: Path, example: str | None, sources: tuple[Path, ...], inputs: Path | None, design: str | None) -> None:
+    """Write a commented study.yaml to DIR, with the music if an example, folders or a run are named.
 
     \b
-    Examples: a real study in two commands, and one of your generators' samples:
+    Examples: a real study in two commands, one of your own folders, one of a run's samples:
       evalkit study new my-study --example chorales
       evalkit study serve my-study
+
+    \b
+      evalkit study new my-study --from midi/ours --from midi/theirs --from midi/real
 
     \b
       evalkit run suite.yaml --samples 20 --out run/
       evalkit study new my-study --from run/
     """
-    from studies.new import new_example, new_from_run, new_study
+    from studies.new import new_example, new_study
 
-    if example is not None and run is not None:
-        raise UserError("--example and --from: give one of them")
+    if example is not None and (sources or design):
+        raise UserError("--example and --from or --design: give one of them")
+    if inputs is not None and not sources:
+        raise UserError("--input: belongs to --from, which names the systems' folders")
     if example is not None:
         with _spinner() as making:
             new_example(folder, example, making)
         click.echo(f"{folder}: a ready study; next: evalkit study serve {folder}")
-    elif run is not None:
-        items = new_from_run(folder, run)
-        click.echo(f"{folder}: a study of {items} items; next: edit {folder}/study.yaml, evalkit study check {folder}")
-        if items < 10:
-            click.echo(f"more items: evalkit run ... --samples N --out {run}, which goes on where it ended", err=True)
+    elif sources:
+        _new_from(folder, sources, inputs, design)
     else:
-        new_study(folder)
+        new_study(folder, design or "paired")
         click.echo(
             f"{folder}: put MIDI files into {folder}/midi/..., edit study.yaml, then evalkit study check {folder}"
         )
+
+
+def _new_from(folder: Path, sources: tuple[Path, ...], inputs: Path | None, design: str | None) -> None:
+    from studies.new import is_run, new_from_folders, new_from_run
+
+    runs = [source for source in sources if is_run(source)]
+    if runs and (len(sources) > 1 or inputs is not None):
+        raise UserError(f"--from {runs[0]}: a run, which has its systems and inputs in itself: name it alone")
+    items = new_from_run(folder, runs[0], design) if runs else new_from_folders(folder, sources, inputs, design)
+    counted = f"{items} item{'' if items == 1 else 's'}"
+    click.echo(f"{folder}: a study of {counted}; next: edit {folder}/study.yaml, evalkit study check {folder}")
+    if runs and items < 10:
+        click.echo(f"more items: evalkit run ... --samples N --out {runs[0]}, which goes on where it ended", err=True)
 
 
 @click.command(short_help="Find what would go wrong before anyone listens.")

@@ -118,7 +118,7 @@ def test_no_table_leads_from_a_completion_code_to_answers(open_one) -> None:
     assert code not in str([table.to_csv() for table in make_tables(one.opened, texts=True).values()])
 
 
-@pytest.mark.parametrize("template", ["chorales", "inpainting", "melodies", "paired", "ranking"])
+@pytest.mark.parametrize("template", ["chorales", "inpainting", "melodies", "paired", "ranking", "rating"])
 def test_ready_consent_texts_promise_what_happens(template: str) -> None:
     """Leaving by the button removes answers, closing the window keeps them, the code at the end finds them again."""
     text = files("studies").joinpath("templates", f"{template}.yaml").read_text(encoding="utf-8")

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 import yaml
+from tiny_study import tune
 
 from evalkit.bench import runner
 from evalkit.bench.suite import parse_suite
@@ -136,8 +137,10 @@ def test_melodies_take_the_longest_models_whose_weights_are_installed(monkeypatc
 
 
 def test_templates_declare_whom_they_leave_out(example_studies: dict[str, Study], tmp_path: Path) -> None:
-    new.new_study(tmp_path / "own")
-    for study in (*example_studies.values(), load_study(tmp_path / "own")):
+    designs = ("paired", "ranking", "rating")
+    for design in designs:
+        new.new_study(tmp_path / design, design)
+    for study in (*example_studies.values(), *(load_study(tmp_path / design) for design in designs)):
         assert study.analysis.difference  # else the page has nothing to tell about power
         assert study.analysis.screening.seconds
         assert study.analysis.screening.trials is None  # whoever stopped before the end counts
@@ -145,28 +148,23 @@ def test_templates_declare_whom_they_leave_out(example_studies: dict[str, Study]
         assert (study.analysis.screening.catch_failed is not None) == (catch > 0)
 
 
-@pytest.mark.parametrize("template", ["paired", "ranking"])
+@pytest.mark.parametrize("template", ["paired", "ranking", "rating"])
 def test_a_template_names_every_key_of_its_design(template: str) -> None:
     """They are what a newcomer has to read; there is no other list of keys but in the code."""
     words = set(re.findall(r"\w+", files("studies").joinpath("templates", f"{template}.yaml").read_text()))
     models = (Study, Question, Trials, Excerpt, Recruitment, Target, Organiser, Analysis, Screening)
     wanted = {*PAGES, *BUILT_IN, *(key for model in models for key in keys(model))}
-    assert wanted - words <= ({"identical"} if template == "ranking" else set())
+    assert wanted - words <= ({"identical"} if template != "paired" else set())
 
 
-def test_a_new_study_may_become_one_of_ratings(tmp_path: Path) -> None:
-    new.new_study(tmp_path)
+def test_a_new_study_of_ratings_has_mvaes_numbers_after_one_edit(tmp_path: Path) -> None:
+    new.new_study(tmp_path, "rating")
     text = (tmp_path / "study.yaml").read_text()
-    for old, ours in (
-        ("design: paired", "design: rating"),
-        ("kind: choice, ties: true", "kind: likert, points: 6, low: by a machine, high: by a person"),
-        ("  identical: 1", "  # identical: 1"),
-        ("target: {participants: 40}", "target: {per_system: 85}"),
-    ):
-        assert old in text
-        text = text.replace(old, ours)
-    (tmp_path / "study.yaml").write_text(text)
-    assert load_study(tmp_path).total_trials() == 170
+    assert "target: {participants: 40}" in text
+    (tmp_path / "study.yaml").write_text(text.replace("{participants: 40}", "{per_system: 85}"))
+    study = load_study(tmp_path)
+    assert study.total_trials() == 170
+    assert study.points(study.questions[0]) == 6
 
 
 @pytest.mark.parametrize(
@@ -344,6 +342,70 @@ def test_names_that_a_study_cannot_have_are_made_into_such_that_stay_different()
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "systems", "design"),
+    [
+        (["--from", "Mär chen", "--from", "theirs"], ["M-r-chen", "theirs"], "paired"),
+        (["--from", "Mär chen", "--design", "rating"], ["M-r-chen"], "rating"),
+        (["--from", "theirs", "--from", "Mär chen", "--input", "given"], ["theirs", "M-r-chen"], "ranking"),
+        (
+            ["--from", "theirs", "--from", "given", "--input", "given", "--design", "paired"],
+            ["theirs", "given"],
+            "paired",
+        ),
+    ],
+)
+def test_a_study_of_ones_own_folders(tmp_path: Path, evalkit, capsys, monkeypatch, options, systems, design) -> None:
+    """What a folder lacks is no item; what is no music stays where it is."""
+    for system, number in (("Mär chen", 14), ("theirs", 16), ("given", 14)):
+        (tmp_path / system).mkdir()
+        for i in range(number):
+            write_midi(tune([60 + i, 62, 64, 65 + len(system)]), tmp_path / system / f"n {i}.mid")
+    (tmp_path / "theirs" / "notes.txt").write_text("no music")
+    monkeypatch.chdir(tmp_path)
+    assert evalkit("new", "s", *options) == 0
+    assert "s: a study of 14 items; next: edit s/study.yaml" in capsys.readouterr().out
+    study = load_study(tmp_path / "s")
+    assert (study.design, list(study.systems)) == (design, systems)
+    assert (study.input is not None) == (design == "ranking")
+    assert len(study_items(study)) == 14
+    assert len(list((tmp_path / "s").rglob("*.mid"))) == 14 * (len(systems) + (design == "ranking"))
+    assert evalkit("new", "s", *options) == 2
+    assert "already holds a study.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--from", "a"], "--from: needs files of the same names, versions of one item, of two systems at least"),
+        (["--from", "a", "--from", "b"], "--from: needs files of the same names"),
+        (["--from", "a", "--from", "none"], "none: no such folder"),
+        (["--from", "a", "--from", "empty"], "--from: empty holds no .mid"),
+        (["--from", "a", "--from", "a", "--design", "ranking"], "name its folder by --input"),
+        (["--from", "run", "--from", "a"], "--from run: a run, which has its systems and inputs in itself"),
+        (["--input", "a"], "--input: belongs to --from"),
+        (["--example", "chorales", "--design", "rating"], "--example and --from or --design: give one"),
+    ],
+)
+def test_folders_that_make_no_study(tmp_path: Path, evalkit, capsys, monkeypatch, options, sentence) -> None:
+    for name, file in (("a", "1.mid"), ("b", "2.mid"), ("run", "results.json"), ("empty", "x.txt")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_bytes(b"{}")
+    monkeypatch.chdir(tmp_path)
+    assert evalkit("new", "s", *options) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("design", ["paired", "ranking", "rating"])
+def test_a_study_to_fill_in_has_a_folder_for_all_that_it_needs(tmp_path: Path, evalkit, design: str) -> None:
+    assert evalkit("new", tmp_path / "s", "--design", design) == 0
+    study = load_study(tmp_path / "s")
+    assert study.design == design
+    needed = [*study.systems.values(), *([study.input] if study.input else [])]
+    assert all((study.folder / folder).is_dir() for folder in needed)
+
+
 @pytest.mark.parametrize("there", [(), ("one",), ("reference", "one"), ("prompt", "one")])
 def test_a_run_without_two_systems_to_compare_is_refused(tmp_path: Path, there: tuple[str, ...]) -> None:
     (tmp_path / "run" / "samples").mkdir(parents=True)
@@ -351,7 +413,7 @@ def test_a_run_without_two_systems_to_compare_is_refused(tmp_path: Path, there: 
     for system in there:
         (tmp_path / "run" / "samples" / quote(system)).mkdir()
         (tmp_path / "run" / "samples" / system / "1.mid").write_bytes(b"")
-    with pytest.raises(UserError, match="needs samples of the same names from two generators"):
+    with pytest.raises(UserError, match="needs files of the same names, versions of one item, of two systems"):
         new.new_from_run(tmp_path / "s", tmp_path / "run")
     assert not (tmp_path / "s").exists()
 
