@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from typing import Any
 
@@ -87,6 +88,40 @@ def test_on_a_phone_a_scale_of_numbers_is_not_broken_into_rows(site, eleven: str
     assert len(boxes) == 11
     assert len({(box["x"], box["width"]) for box in boxes}) == 1
     assert all(below["y"] > box["y"] for box, below in pairwise(boxes))
+
+
+@pytest.fixture(scope="module")
+def at_the_end(browser, write_study, serve_studies, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A study whose marked bar is the last of sixteen."""
+    folder = write_study(
+        tmp_path_factory.mktemp("end") / "study", "rating", seconds=1.0, excerpt="{bars: 16, highlight: [16, 16]}",
+        trials="{per_participant: 1, practice: 0}",
+    )  # fmt: skip
+    for file in (folder / "rendered").glob("*.json"):
+        roll = json.loads(file.read_text())
+        file.write_text(json.dumps(roll | {"highlight": [15 / 16, 1]}))
+    (url,) = serve_studies(folder)
+    return url
+
+
+def test_what_marks_the_last_bar_is_not_cut_off(at_the_end: str, visit) -> None:
+    page = visit(at_the_end, PHONE, locale="de-DE")
+    page.get_by_role("heading", name="Welche Takte passen besser?").wait_for()
+    choose(page, "Ich habe dies gelesen und bin mit der Teilnahme einverstanden.")
+    press(page, "Teilnehmen")
+    choose(page, "mittel")
+    press(page, "Weiter")
+    choose(page, "Kopfhörer")
+    choose(page, "Ich habe die Lautstärke eingestellt.")
+    press(page, "Weiter")
+    mark, roll = page.locator(".region"), page.locator(".roll")
+    mark.wait_for()
+    assert mark.inner_text() == "Takt 16"
+    settled(page)
+    text, box = mark.bounding_box(), roll.bounding_box()
+    assert box["x"] <= text["x"]
+    assert text["x"] + text["width"] <= box["x"] + box["width"]
+    assert page.title() == "Welche Takte passen besser?"
 
 
 def test_a_number_out_of_range_is_told(site, visit) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from studies.app.server import serving
 from studies.app.words import words_of
 
 _HERE = Path(__file__).parent
@@ -19,7 +20,8 @@ def show_style() -> None:
 
 def begin_page(page: str, language: str, token: str | None = None) -> None:
     """Say which page this is: another one begins at its top, and the address names the participant and nothing else."""
-    words = words_of(language)
+    study, words = serving().opened.study, words_of(language)
+    st.set_page_config(page_title=study.localised(study.title, language))
     offline = [words["offline_title"], words["offline"]]
     data = {"page": page, "language": language, "address": f"?p={token}" if token else None, "offline": offline}
     _page(key="page", data=data, height=1)

@@ -350,9 +350,11 @@ class Player {
     if (this.data.highlight) {
       const [start, end] = this.data.highlight;
       const mark = element("span", { class: "region" }, this.words.region);
-      mark.style.left = `${(100 * start) / this.data.seconds}%`;
-      mark.style.width = `${(100 * (end - start)) / this.data.seconds}%`;
       box.append(mark);
+      new ResizeObserver(() => { // over the middle of the region, but nothing of it cut off
+        const over = ((start + end) / 2 / this.data.seconds) * box.clientWidth - mark.offsetWidth / 2;
+        mark.style.left = `${Math.max(2, Math.min(over, box.clientWidth - mark.offsetWidth - 2))}px`;
+      }).observe(box);
     }
     box.addEventListener("click", (event) => {
       if (!this.sound.duration) return;

@@ -100,4 +100,8 @@ def _player_words(words: Mapping[str, Any]) -> dict[str, Any]:
 
 def _region(opened: OpenStudy, words: Mapping[str, Any]) -> str:
     bars = opened.study.excerpt.highlight
-    return str(words["region"]).format(first=bars[0], last=bars[1]) if bars else ""
+    if not bars:
+        return ""
+    first, last = bars
+    text: str = words["region_one"] if first == last else words["region"]
+    return text.format(first=first, last=last)
