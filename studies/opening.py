@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from evalkit import __version__
@@ -174,18 +174,28 @@ def _keep_stimuli(session: Session, study_id: int, stimuli: Sequence[Stimulus]) 
 def _provide_slots(
     session: Session, study_id: int, study: Study, items: Sequence[str], *, simulated: bool, number: int | None = None
 ) -> None:
-    """As many places as the plan has: more at its end where the target grew, fewer free ones where it shrank."""
+    """As many places as the plan has: more at its end where the target grew, fewer free ones where it shrank.
+
+    The last place may be short. If it is held when the target grows, what it lacks is a place of its own, with a number
+    below 0: it is handed out first, for the plan is balanced from its beginning on.
+    """
     main = [item for item in items if item not in study.trials.practice_items]
     slots = make_slots(study, main, number)
     of_study = (SlotRow.study_id == study_id) & (SlotRow.simulated == simulated)
-    session.execute(delete(SlotRow).where(of_study, SlotRow.number >= len(slots), SlotRow.participant_id.is_(None)))
+    superfluous = or_(SlotRow.number >= len(slots), SlotRow.number < 0)
+    session.execute(delete(SlotRow).where(of_study, superfluous, SlotRow.participant_id.is_(None)))
     present = {row.number: row for row in session.scalars(select(SlotRow).where(of_study))}
     for place, cells in enumerate(slots):
         plain = [[cell.item, *cell.systems] for cell in cells]
-        if place not in present:
+        row, rest = present.get(place), -1 - place
+        if row is None:
             session.add(SlotRow(study_id=study_id, simulated=simulated, number=place, cells=plain))
-        elif present[place].participant_id is None and present[place].cells != plain:  # the last one may have been cut
-            present[place].cells = plain
+        elif row.participant_id is None and rest not in present:
+            if row.cells != plain:
+                row.cells = plain
+        elif len(row.cells) < len(plain) and rest not in present:
+            lacking = plain[len(row.cells) :]
+            session.add(SlotRow(study_id=study_id, simulated=simulated, number=rest, cells=lacking))
 
 
 def _sha256(text: str) -> str:

@@ -143,7 +143,7 @@ class SlotRow(Table):
 
     study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
     simulated: Mapped[bool]  # simulated listeners have places of their own
-    number: Mapped[int]  # places are handed out in this order
+    number: Mapped[int]  # places are handed out in this order; below 0: what a short place lacked when the target grew
     cells: Mapped[list[Any]]  # [[item, system, ...], ...]: the trials, systems in the order presented
     participant_id: Mapped[int | None] = mapped_column(ForeignKey("participants.id"), unique=True)
 

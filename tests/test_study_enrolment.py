@@ -1,5 +1,6 @@
 """Who may come and leave: places, leases, invitations, and a study that is paused or changed."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 
 from evalkit.errors import UserError
 from studies import session
+from studies.assignment import make_slots
 from studies.enrolment import remove_simulated
 from studies.opening import find_study, open_study
 from studies.progress import progress
@@ -21,6 +23,7 @@ from studies.store import (
     PageRow,
     ParticipantRow,
     ResponseRow,
+    SlotRow,
     Table,
     TrialRow,
 )
@@ -258,3 +261,28 @@ def test_a_study_that_has_begun_may_not_change(open_one, make_study, refused):
     again = find_study(grown.opened.store, "fixture", Path())
     assert again.study.target.participants == 3
     assert again.stimuli == grown.opened.stimuli
+
+
+@pytest.mark.parametrize("freed", ["never", "before", "afterwards"])
+def test_what_a_short_last_place_lacks_is_handed_out_when_the_target_grows(open_one, freed: str) -> None:
+    """10 trials are two places of four and one of two; of 40, the eleventh and twelfth must not be forgotten."""
+    one = open_one(target={"ratings": 10})
+    last = [one.begin() for _ in range(3)][-1]
+    if freed == "before":
+        session.withdraw(one.opened, last)
+    grown = open_one(target={"ratings": 40})
+    if freed == "afterwards":
+        session.withdraw(grown.opened, last)
+        grown = open_one(target={"ratings": 40})
+    places = 11 if freed == "never" else 10
+    found = progress(grown.opened)
+    assert found.places == places
+    while found.places_taken < places:
+        grown.begin()
+        found = progress(grown.opened)
+        assert max(found.imbalance.values()) <= 1
+    with grown.opened.store.reading() as records:
+        dealt = Counter(tuple(cell) for slot in records.scalars(sa.select(SlotRow)) for cell in slot.cells)
+    plan = make_slots(grown.opened.study, grown.opened.main_items)
+    assert dealt == Counter((cell.item, *cell.systems) for slot in plan for cell in slot)
+    assert progress(open_one(target={"ratings": 12}).opened).places == places  # held places stay, and no more come
