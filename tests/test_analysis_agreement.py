@@ -65,6 +65,7 @@ def test_alpha_within_listeners_by_hand() -> None:
     found = alpha_within_listeners(first, again, level="nominal")
     assert found.value == pytest.approx(1 - (2 / 6) / (72 / 132))
     assert (found.n, found.units, found.listeners) == (12, 6, 4)
+    assert found.name.endswith("the same answer again in 67%")
     assert found.ci95[0] < found.value < found.ci95[1] == pytest.approx(1)
     assert alpha_within_listeners(first, first).value == pytest.approx(1)
     assert math.isnan(alpha_within_listeners(first, again[again["listener"] == "e"]).value)
@@ -95,6 +96,13 @@ def test_split_half_grows_with_agreement_and_equals_a_plain_loop() -> None:
         loop.append(2 * r / (1 + r))
     assert split_half(signal).value == pytest.approx(np.mean(loop), abs=0.005)
     assert math.isnan(split_half(signal[signal["listener"] < "listener-0003"]).value)
+
+
+def test_halves_that_contradict_each_other_have_no_reliability_and_no_infinite_one() -> None:
+    """Two listeners like in one order what two others like in the other: some halves correlate with about -1."""
+    rows = [(i, u, float(u if i % 2 else 5 - u) + 0.01 * (i * u % 3)) for i in range(4) for u in range(6)]
+    found = split_half(pd.DataFrame(rows, columns=["listener", "item", "rating"]))
+    assert -1 <= found.ci95[0] <= found.value <= found.ci95[1] <= 1
 
 
 # --- agreement with a metric ---

@@ -60,7 +60,8 @@ def alpha_within_listeners(
     """Alpha of what each listener answered when the same came again; tables as for ``krippendorff_alpha``.
 
     A unit is one system's version of one item as one listener heard it, twice; those in both tables count. The
-    interval is of percentiles over resampled listeners.
+    interval is of percentiles over resampled listeners. The name tells how often the answer was the same, as alpha is
+    low for whoever always answers alike.
     """
     import pandas as pd
 
@@ -70,7 +71,8 @@ def alpha_within_listeners(
     twice = first[unit].merge(again[unit], on=unit).drop_duplicates()
     both = pd.concat([table.merge(twice, on=unit)[[*unit, value]] for table in (first, again)])
     tally = both.groupby([*unit, value], observed=True).size().unstack(fill_value=0)
-    name = f"Krippendorff's alpha within listeners ({level})"
+    same = float((tally.gt(0).sum(axis=1) == 1).mean()) if len(tally) else math.nan
+    name = f"Krippendorff's alpha within listeners ({level}); the same answer again in {same:.0%}"
     owners = tally.index.get_level_values("listener")
     return _agreement(name, tally, level, owners, owners.nunique(), resamples, seed)
 
@@ -119,7 +121,8 @@ def split_half(table: pd.DataFrame, *, value: str = "rating", splits: int = 1000
     """Correlation of two random halves of the listeners, stepped up to all of them; a unit is a system's item.
 
     The value is the mean over splits, the interval holds 95 % of the splits (it is no confidence interval). Source:
-    Spearman (1910) and Brown (1910), Br. J. Psychol. 3: ``2 r / (1 + r)``.
+    Spearman (1910) and Brown (1910), Br. J. Psychol. 3: ``2 r / (1 + r)``, and -1 where that is less: halves that
+    contradict each other have no reliability, but the formula goes to minus infinity.
     """
     units = [c for c in ("item", "system") if c in table.columns]
     checked_numbers(checked(table, ("listener", value, *units)), value)
@@ -131,7 +134,7 @@ def split_half(table: pd.DataFrame, *, value: str = "rating", splits: int = 1000
     with np.errstate(invalid="ignore", divide="ignore"):
         first, second = (filled @ side.T / (known @ side.T) for side in (half * 1.0, ~half * 1.0))
         r = _correlations(first, second)
-        stepped = 2 * r / (1 + r)
+        stepped = np.maximum(2 * r / (1 + r), -1.0)
     stepped = stepped[np.isfinite(stepped)]
     if not len(stepped) or listeners < 4:
         return Reliability("split-half", math.nan, (math.nan, math.nan), len(table), len(wide), listeners)
