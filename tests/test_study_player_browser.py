@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
-from taking_part import PHONE, Site, begin, choose, heading, press, reach_trials, settled, wait_for
+from taking_part import PHONE, Site, answer, begin, choose, heading, press, reach_trials, settled, wait_for
 
 from studies.store import EventRow, ParticipantRow
 
@@ -160,3 +162,22 @@ def test_a_lost_connection_is_explained_in_the_participants_language(site, visit
     page.unroute("**/_stcore/**")
     dialog.wait_for(state="detached")
     settled(page)
+
+
+def test_a_screen_reader_is_told_which_question_a_samples_answer_is_to(
+    write_study, serve_studies, visit, tmp_path: Path
+) -> None:
+    changes = {"trials": "{per_participant: 1, practice: 0}", "gate": "0"}
+    (url,) = serve_studies(write_study(tmp_path / "study", "ranking", **changes))
+    page = visit(url)
+    begin(page)
+    reach_trials(page)
+    for question in ("Better than the input", "Please rank them by quality"):
+        asked = page.get_by_role("group", name=question, exact=True)
+        asked.wait_for()
+        assert asked.get_by_role("radiogroup").count() == 3
+        assert page.get_by_role("group", name=re.compile("Better|rank them")).count() == 1
+        answer(page)
+        press(page, "Save and continue")
+    heading(page, "Almost done")
+    assert page.locator("[data-asked]").count() == 0
