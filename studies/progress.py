@@ -37,7 +37,7 @@ class Progress:
     imbalance: dict[str, int]  # largest minus smallest count over the places taken
     median_minutes: float | None
     median_seconds: float | None  # per answer, to a tenth
-    flags: dict[str, int]  # participants with ...
+    flags: dict[str, int]  # participants with ..., of what the study has
 
 
 def progress(opened: OpenStudy, *, simulated: bool = False) -> Progress:
@@ -51,10 +51,11 @@ def progress(opened: OpenStudy, *, simulated: bool = False) -> Progress:
         cells = _cells_handed_out(session, places)
         minutes = _minutes(session, theirs)
         ratings, median_seconds = _answers(session, theirs, opened.study.questions[0].name)
-        flags = {
-            "a catch trial failed": _failed_a_catch_trial(session, theirs, opened),
-            "headphone check failed": _failed_the_headphone_check(session, theirs),
-        }
+        flags = {}
+        if opened.study.trials.identical or opened.study.trials.degraded:
+            flags["a catch trial failed"] = _failed_a_catch_trial(session, theirs, opened)
+        if opened.study.headphone_check != "none":
+            flags["headphone check failed"] = _failed_the_headphone_check(session, theirs)
     return Progress(
         state=state,
         participants=participants,

@@ -22,7 +22,7 @@ CHECKS = (None, 3, 5, 6, None)  # sounds of the headphone check that were told r
 @pytest.fixture
 def opened(database: str, make_study):
     store = open_store(database)
-    yield open_study(store, *make_study(trials=TRIALS, gate=0))
+    yield open_study(store, *make_study(trials=TRIALS, gate=0, headphone_check="huggins"))
     store.close()
 
 

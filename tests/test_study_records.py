@@ -196,7 +196,8 @@ def test_the_registration_stays_while_the_study_grows(make_study, tmp_path):
 
 def test_progress_flags_and_counts(make_study, tmp_path):
     store = open_store(str(tmp_path / "study.sqlite"))
-    opened = open_study(store, *make_study(trials={**CATCH, "practice": 0}, gate=0))
+    checked = {"gate": 0, "headphone_check": "antiphase"}
+    opened = open_study(store, *make_study(trials={**CATCH, "practice": 0}, **checked))
     for headphones, likes in ((3, "degraded"), (6, "plain")):
         token = session.enrol(opened)
         session.give_consent(opened, token, True)
@@ -210,6 +211,7 @@ def test_progress_flags_and_counts(make_study, tmp_path):
     assert found.flags == {"a catch trial failed": 1, "headphone check failed": 1}
     assert found.participants == {"on the way": 2}
     assert (found.ratings, found.target, found.median_minutes) == (8, 48, None)
+    assert progress(open_study(store, *make_study(name="unchecked"))).flags == {}  # what nobody is asked is no flag
     store.close()
 
 
