@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Select, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from studies.opening import OpenStudy
@@ -21,17 +21,26 @@ ON_THE_WAY = WAY[:-1]
 MAY_BE_DROPPED = WAY[: WAY.index("comment")]  # who has answered everything keeps their place
 
 
-def by_token(opened: OpenStudy, token: str) -> Select[ParticipantRow]:
-    return select(ParticipantRow).where(
-        ParticipantRow.study_id == opened.id, ParticipantRow.token_hash == token_hash(token)
-    )
+# built once: making a statement takes SQLAlchemy as long as running it
+_KNOWN = (ParticipantRow.study_id == bindparam("study")) & (ParticipantRow.token_hash == bindparam("token"))
+_BY_TOKEN = select(ParticipantRow).where(_KNOWN)
+_TO_MOVE = _BY_TOKEN.with_for_update()
+
+
+def by_token(session: Session, opened: OpenStudy, token: str, *, to_move: bool = False) -> ParticipantRow:
+    """Who comes with this token; ``to_move``: nobody else moves them until the transaction ends."""
+    wanted = _TO_MOVE if to_move else _BY_TOKEN
+    return alive(session.scalar(wanted, {"study": opened.id, "token": token_hash(token)}))
 
 
 @contextmanager
 def moving(opened: OpenStudy, token: str) -> Iterator[tuple[Session, ParticipantRow]]:
-    """A transaction in which nobody else moves the participant; it renews their lease."""
-    with opened.store.writing() as session:
-        me = alive(session.scalar(by_token(opened, token).with_for_update()))
+    """A transaction in which nobody else moves the participant; it renews their lease.
+
+    What is changed is written when it ends, or is flushed: the participant's row once, and not before each question.
+    """
+    with opened.store.writing() as session, session.no_autoflush:
+        me = by_token(session, opened, token, to_move=True)
         me.seen_at = opened.clock()
         me.lease_until = lease_end(opened, me.seen_at)
         yield session, me

@@ -53,7 +53,7 @@ from studies.answers import checked_background, cleaned_text
 from studies.enrolment import enrol, give_up_place, invite, remove_person
 from studies.opening import OpenStudy, get_state, open_study, set_state
 from studies.pages import Clip, Rating, TrialPage, heard, next_trial, record_events, resolve_stimulus, submit
-from studies.participants import GONE, STATES, WAY, alive, at, by_token, go_on, moving
+from studies.participants import GONE, STATES, WAY, at, by_token, go_on, moving
 from studies.refusal import Refused
 from studies.store import FreeTextRow, ParticipantRow
 
@@ -111,8 +111,7 @@ class Sound(BaseModel):
 def participant(opened: OpenStudy, token: str) -> Participant:
     """Who comes with this token, and where they are; Refused for an unknown one, and where the place is lost."""
     with opened.store.reading() as session:
-        row = session.scalar(by_token(opened, token))
-        me = alive(row)
+        me = by_token(session, opened, token)
         if opened.clock() - me.seen_at < dt.timedelta(seconds=RENEW_SECONDS):
             return _person(me)
     with moving(opened, token) as (_, me):

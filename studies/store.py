@@ -303,7 +303,7 @@ def _engine(url: str) -> Engine:
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(parsed, pool_pre_ping=True, pool_size=5, max_overflow=15, connect_args=POSTGRESQL)
+        return create_engine(parsed, pool_pre_ping=True, pool_size=20, max_overflow=0, connect_args=POSTGRESQL)
     file = parsed.database or ""
     if parsed.get_backend_name() != "sqlite" or not file or file.startswith((":memory:", "file:")):
         shown = parsed.render_as_string(hide_password=True)
