@@ -204,7 +204,8 @@ def _progress(items: Iterable[Any], total: int, what: str) -> Iterator[Any]:
         bar: Progress | None = None
         for done, item in enumerate(items, 1):
             if bar is None and time.monotonic() - began > PATIENCE_S:
-                bar = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
+                console = Console(stderr=True)
+                bar = stack.enter_context(Progress(console=console, transient=True, disable=not console.is_terminal))
                 bar.add_task(what, total=total)
             if bar is not None:
                 bar.update(bar.task_ids[0], completed=done)

@@ -80,6 +80,13 @@ def test_the_two_way_bootstrap_is_not_narrower_than_the_formula() -> None:
         assert 0.95 < ratio < 1.3
 
 
+def test_resampled_means_do_not_leave_the_scale() -> None:
+    table = pd.DataFrame([(i, u, "a", 6 - (i + u == 0)) for i in range(3) for u in range(3)])
+    table.columns = ["listener", "item", "system", "rating"]
+    assert two_way_bootstrap(table)["a"][1] > 6
+    assert two_way_bootstrap(table, scale=(1, 6))["a"][1] == 6
+
+
 # --- graded preferences ---
 
 

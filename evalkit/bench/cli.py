@@ -132,6 +132,7 @@ def _progress(total: int) -> Iterator[Callable[[str, int], None]]:
             return Text(f"{speed:.1f} pieces/s" if speed else "")
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting", total=total)
         yield lambda name, n: bar.update(task, advance=n, description=name)

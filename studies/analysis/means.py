@@ -206,14 +206,14 @@ def two_way_bootstrap(
     shape = (listener.max() + 1, item.max() + 1)
     cell, rating = listener * shape[1] + item, table["rating"].to_numpy(np.float64)
     draws = [np.concatenate([*resample_weights(n, resamples, seed + way)]) for way, n in enumerate(shape)]
-    found = {}
+    found, ends = {}, scale or (-math.inf, math.inf)
     for code, name in enumerate(names):
         rows = codes == code
         n = np.bincount(cell[rows], minlength=math.prod(shape)).reshape(shape).astype(np.float64)
         total = np.bincount(cell[rows], rating[rows], minlength=math.prod(shape)).reshape(shape)
         with np.errstate(invalid="ignore", divide="ignore"):
             means = ((draws[0] @ total) * draws[1]).sum(axis=1) / ((draws[0] @ n) * draws[1]).sum(axis=1)
-        found[name] = interval(means, float(rating[rows].mean()), pieces=min(shape))
+        found[name] = interval(means, float(rating[rows].mean()), pieces=min(shape), bounds=ends)
     return dict(sorted(found.items(), key=lambda pair: str(pair[0])))
 
 
