@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from studies.opening import OpenStudy
 
 NOTE = "study_file_note"  # in a registration, where the study file is not what was registered
-ANSWERS, REPEATED = "answers_", "repeated_"  # begin the names of tables of answers in an export
+ANSWERS = "answers_"  # begins the name of every table of answers in an export
 NAMES = ("listener", "item", "system", "left", "right")  # columns of names, though they may look like numbers
 FINISHED = ("comment", "finished")  # states of participants who have answered everything
 COLUMNS = {  # of an answers table: which say what was asked
@@ -190,12 +190,15 @@ def _renamed(table: pd.DataFrame, codes: Mapping[str, str]) -> pd.DataFrame:
 def _collected(
     study: Study, tables: Mapping[str, pd.DataFrame], registration: dict[str, Any], source: str
 ) -> Collected:
+    from studies.export import tables_of_answers
+
     found = {question.name: _answers(tables[f"{ANSWERS}{question.name}"]) for question in study.questions}
     for name, table in found.items():
         if not len(table):
             raise UserError(f"{study.name}: nobody has answered the question {name!r} outside practice yet")
-    if study.trials.repeated:
-        found |= {repeated(name): _answers(tables[f"{REPEATED}{name}"]) for name in [*found]}
+    for question in study.questions:
+        if again := tables_of_answers(study, question).get("repeated"):
+            found[repeated(question.name)] = _answers(tables[again])
     trials = tables["trials"]
     language = study.languages[0]
     questions = [

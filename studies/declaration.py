@@ -32,7 +32,7 @@ class Screening(BaseModel):
     heard: Share | None = None  # smallest median share of the excerpts heard
     seconds: Positive | None = None  # smallest median time per answer
     same_answers: int | None = Field(default=None, ge=1)  # longest run of the same answer
-    trials: int | None = Field(default=None, ge=1)  # fewest answers, catch trials included
+    trials: int | None = Field(default=None, ge=1)  # fewest trials answered, catch and repeated ones included
 
 
 class Analysis(BaseModel):

@@ -69,6 +69,8 @@ def new_from_run(folder: Path, run: Path, design: str | None = None) -> int:
     samples = _samples(run)
     inputs = samples.pop(PROMPT, {})
     design = design or ("ranking" if inputs else "paired")
+    if design == "ranking" and not inputs:
+        raise UserError(f"{run}: its samples answer no prompts, with which a ranking would compare them")
     return _new_from_files(folder, str(run), design, samples, inputs)
 
 

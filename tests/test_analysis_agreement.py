@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from studies.analysis.agreement import metric_agreement
-from studies.analysis.reliability import alpha_within_listeners, krippendorff_alpha, split_half
+from studies.analysis.reliability import krippendorff_alpha, split_half, within_listeners
 from studies.analysis.simulation import simulate_pairs, simulate_ratings
 
 # --- reliability ---
@@ -62,13 +62,15 @@ def test_alpha_within_listeners_by_hand() -> None:
         [("a", "x", 1), ("a", "y", 0), ("b", "x", 0), ("b", "y", 1), ("c", "x", 1), ("d", "x", 0), ("e", "x", 1)],
         columns=["listener", "item", "rating"],
     )
-    found = alpha_within_listeners(first, again, level="nominal")
+    share, found = within_listeners(first, again, level="nominal")
     assert found.value == pytest.approx(1 - (2 / 6) / (72 / 132))
     assert (found.n, found.units, found.listeners) == (12, 6, 4)
-    assert found.name.endswith("the same answer again in 67%")
+    assert share.value == pytest.approx(4 / 6)
+    assert (share.n, share.units, share.listeners) == (12, 6, 4)
+    assert share.ci95 == (0.5, 1.0)  # from only those who change one of two minds to only those who change none
     assert found.ci95[0] < found.value < found.ci95[1] == pytest.approx(1)
-    assert alpha_within_listeners(first, first).value == pytest.approx(1)
-    assert math.isnan(alpha_within_listeners(first, again[again["listener"] == "e"]).value)
+    assert [r.value for r in within_listeners(first, first)] == pytest.approx([1, 1])
+    assert all(math.isnan(r.value) for r in within_listeners(first, again[again["listener"] == "e"]))
 
 
 def test_alpha_within_listeners_resamples_listeners_and_not_their_answers() -> None:
@@ -78,10 +80,12 @@ def test_alpha_within_listeners_resamples_listeners_and_not_their_answers() -> N
     first.columns = ["listener", "item", "rating"]
     guessed = rng.integers(0, 2, len(first))
     again = first.assign(rating=np.where(first["listener"] % 2, guessed, first["rating"]))
-    found = alpha_within_listeners(first, again)
+    share, found = within_listeners(first, again)
     shares = 2 * (again["rating"] == first["rating"]).groupby(first["listener"]).mean() - 1
     assert found.value == pytest.approx(shares.mean(), abs=0.03)
     assert np.diff(found.ci95)[0] == pytest.approx(2 * 1.96 * shares.std(ddof=0) / np.sqrt(12), rel=0.15)
+    assert share.value == pytest.approx((1 + shares.mean()) / 2)
+    assert np.diff(share.ci95)[0] == pytest.approx(np.diff(found.ci95)[0] / 2, rel=0.15)
 
 
 def test_split_half_grows_with_agreement_and_equals_a_plain_loop() -> None:

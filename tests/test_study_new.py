@@ -377,6 +377,7 @@ def test_a_study_of_ones_own_folders(tmp_path: Path, evalkit, capsys, monkeypatc
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        (["--from", "promptless", "--design", "ranking"], "promptless: its samples answer no prompts"),
         (["--from", "a"], "--from: needs files of the same names, versions of one item, of two systems at least"),
         (["--from", "a", "--from", "b"], "--from: needs files of the same names"),
         (["--from", "a", "--from", "none"], "none: no such folder"),
@@ -391,6 +392,9 @@ def test_folders_that_make_no_study(tmp_path: Path, evalkit, capsys, monkeypatch
     for name, file in (("a", "1.mid"), ("b", "2.mid"), ("run", "results.json"), ("empty", "x.txt")):
         (tmp_path / name).mkdir()
         (tmp_path / name / file).write_bytes(b"{}")
+    (tmp_path / "promptless" / "samples" / "ngram").mkdir(parents=True)
+    for file in ("results.json", "samples/ngram/1.mid"):
+        (tmp_path / "promptless" / file).write_bytes(b"{}")
     monkeypatch.chdir(tmp_path)
     assert evalkit("new", "s", *options) == 2
     assert sentence in capsys.readouterr().err

@@ -20,7 +20,7 @@ from studies.analysis.bradley_terry_checks import circular_triads, goodness_of_f
 from studies.analysis.clustering import BOTH, Cluster
 from studies.analysis.rank_tests import dunn, friedman, kruskal_wallis, nemenyi
 from studies.analysis.regressions import gee, mixed, ordinal
-from studies.analysis.reliability import Reliability, alpha_within_listeners, krippendorff_alpha, split_half
+from studies.analysis.reliability import Reliability, krippendorff_alpha, split_half, within_listeners
 from studies.analysis.tables import BOTH_BAD
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def reliability(
         again = again[again["outcome"] != BOTH_BAD]
     if again is None or not len(again):
         return between
-    return (*between, alpha_within_listeners(units, _units(question, again), resamples=resamples, seed=seed))
+    return (*between, *within_listeners(units, _units(question, again), resamples=resamples, seed=seed))
 
 
 def _units(question: Question, table: pd.DataFrame) -> pd.DataFrame:

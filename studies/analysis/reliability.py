@@ -21,7 +21,7 @@ Level = Literal["nominal", "ordinal", "interval"]
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """A coefficient (1: perfect, 0: chance), its 95 % interval over resampled units or splits, and what it counts."""
+    """A coefficient (1: perfect, 0: chance) or a share, its 95 % interval over resampled units or splits, counts."""
 
     name: str
     value: float
@@ -48,7 +48,7 @@ def krippendorff_alpha(
     return _agreement(name, tally, level, None, table["listener"].nunique(), resamples, seed)
 
 
-def alpha_within_listeners(
+def within_listeners(
     first: pd.DataFrame,
     again: pd.DataFrame,
     *,
@@ -56,12 +56,12 @@ def alpha_within_listeners(
     value: str = "rating",
     resamples: int = 1000,
     seed: int = 0,
-) -> Reliability:
-    """Alpha of what each listener answered when the same came again; tables as for ``krippendorff_alpha``.
+) -> tuple[Reliability, Reliability]:
+    """Do listeners answer alike when the same comes again? The share of answers that do, and alpha within listeners.
 
-    A unit is one system's version of one item as one listener heard it, twice; those in both tables count. The
-    interval is of percentiles over resampled listeners. The name tells how often the answer was the same, as alpha is
-    low for whoever always answers alike.
+    Tables as for ``krippendorff_alpha``. A unit is one system's version of one item as one listener heard it, twice;
+    those in both tables count. Intervals are of percentiles over resampled listeners. Alpha alone is low for whoever
+    always answers alike; the share alone is high for them.
     """
     import pandas as pd
 
@@ -71,10 +71,18 @@ def alpha_within_listeners(
     twice = first[unit].merge(again[unit], on=unit).drop_duplicates()
     both = pd.concat([table.merge(twice, on=unit)[[*unit, value]] for table in (first, again)])
     tally = both.groupby([*unit, value], observed=True).size().unstack(fill_value=0)
-    same = float((tally.gt(0).sum(axis=1) == 1).mean()) if len(tally) else math.nan
-    name = f"Krippendorff's alpha within listeners ({level}); the same answer again in {same:.0%}"
     owners = tally.index.get_level_values("listener")
-    return _agreement(name, tally, level, owners, owners.nunique(), resamples, seed)
+    same = (tally.to_numpy() > 0).sum(axis=1) == 1
+    share, ci95 = math.nan, (math.nan, math.nan)
+    if len(same):
+        drawn = np.concatenate([w @ same / w.sum(axis=1) for w in resample_weights(len(same), resamples, seed, owners)])
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        share, ci95 = float(same.mean()), (float(low), float(high))
+    name = f"Krippendorff's alpha within listeners ({level})"
+    return (
+        Reliability("share of the same answers again", share, ci95, len(both), len(same), owners.nunique()),
+        _agreement(name, tally, level, owners, owners.nunique(), resamples, seed),
+    )
 
 
 def _agreement(
